@@ -1,0 +1,1 @@
+"""The connected side: resolves a Kubernetes release, fetches it by digest and packs one media set."""

@@ -1,0 +1,370 @@
+"""``bundle.json``, the checksum index: what a bundle holds, what each blob is for and where it came from.
+
+It is the first member of the tarball; the digest of its bytes is the bundle's identity. The order of ``blobs`` is the
+order of the tarball's members, so every member's place follows from the index alone (see ``layout``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.errors import FormatError
+from installer.bundle.platform import Platform
+from installer.bundle.reference import Reference
+from installer.bundle.strict import Fields, Problems
+
+SCHEMA = 1
+ROLES = ("cp", "worker")
+TRUSTS = ("upstream", "first-seen", "user")
+"""Whose word a digest is: upstream's published checksum, the registry's answer when first locked, or the user's own."""
+MAXIMUM_BYTES = 16 * 1024 * 1024
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a blob came from (canonical URL or reference), whose word its digest is, and which catalogue said so."""
+
+    origin: str
+    trust: str
+    catalogue: str = "built-in"
+
+    @classmethod
+    def read(cls, fields: Fields) -> Source:
+        """A source from its mapping."""
+        source = cls(fields.text("origin"), fields.choice("trust", TRUSTS), fields.text("catalogue", "built-in"))
+        fields.finish()
+        return source
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        return {"origin": self.origin, "trust": self.trust, "catalogue": self.catalogue}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a file lands on a node.
+
+    A plain file: ``target`` is its path. An archive (``archive`` is ``tar+gzip``): ``members`` maps each archive
+    member to place to its target path; a key ending in ``/`` takes every file directly below it into the target
+    folder. ``mode`` is the octal mode of what is placed.
+    """
+
+    mode: int
+    target: str | None = None
+    archive: str | None = None
+    members: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Placement:
+        """A placement from its mapping."""
+        mode = fields.text("mode")
+        if not re.fullmatch(r"0[0-7]{3}", mode):
+            fields.note("mode", f"wanted four octal digits without setuid, setgid or sticky bits, got {mode!r}")
+            mode = "0000"
+        archive = fields.choice("archive", ("tar+gzip",), None)
+        members = fields.text_map("members")
+        target = fields.text("target", None)
+        if (target is None) == (archive is None) or bool(members) != bool(archive):
+            fields.note("", "wanted either a target, or an archive with members")
+        for path in [target, *members.values()] if target else members.values():
+            if path is None or not path.startswith("/") or ".." in path.split("/"):
+                fields.note("", f"a target must be an absolute path without '..', got {path!r}")
+        fields.finish()
+        return cls(int(mode, 8), target, archive, members)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        out: dict[str, Any] = {"mode": f"{self.mode:04o}"}
+        if self.target is not None:
+            out["target"] = self.target
+        if self.archive is not None:
+            out |= {"archive": self.archive, "members": dict(sorted(self.members.items()))}
+        return out
+
+
+@dataclass(frozen=True)
+class BundledFile:
+    """A release file: ``component`` (``kubeadm``, ``containerd``…), version, platform, roles, placement and source."""
+
+    component: str
+    version: str
+    platform: Platform
+    blob: Digest
+    roles: tuple[str, ...]
+    placement: Placement
+    source: Source
+
+    @classmethod
+    def read(cls, fields: Fields) -> BundledFile:
+        """A file from its mapping."""
+        bundled = cls(
+            fields.text("component"),
+            fields.text("version"),
+            fields.parsed("platform", Platform),
+            fields.parsed("blob", Digest),
+            read_roles(fields),
+            Placement.read(fields.mapping("placement")),
+            Source.read(fields.mapping("source")),
+        )
+        fields.finish()
+        return bundled
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        return {
+            "component": self.component,
+            "version": self.version,
+            "platform": str(self.platform),
+            "blob": str(self.blob),
+            "roles": list(self.roles),
+            "placement": self.placement.to_dict(),
+            "source": self.source.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class PlatformImage:
+    """One platform of an image: the digests of its manifest, config and layers, in manifest order."""
+
+    manifest: Digest
+    config: Digest
+    layers: tuple[Digest, ...]
+
+    @classmethod
+    def read(cls, fields: Fields) -> PlatformImage:
+        """A platform's image from its mapping."""
+        layers = fields.parsed_list("layers", Digest)
+        image = cls(fields.parsed("manifest", Digest), fields.parsed("config", Digest), layers)
+        fields.finish()
+        return image
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        return {
+            "manifest": str(self.manifest),
+            "config": str(self.config),
+            "layers": [str(layer) for layer in self.layers],
+        }
+
+    def blobs(self) -> tuple[Digest, ...]:
+        """Every blob of this platform: manifest, config, layers."""
+        return (self.manifest, self.config, *self.layers)
+
+
+@dataclass(frozen=True)
+class BundledImage:
+    """An image: canonical ``reference``, the blob it names (index or manifest, kept as fetched), its platforms."""
+
+    reference: Reference
+    blob: Digest
+    purpose: str
+    roles: tuple[str, ...]
+    platforms: dict[Platform, PlatformImage]
+    source: Source
+
+    @classmethod
+    def read(cls, fields: Fields) -> BundledImage:
+        """An image from its mapping."""
+        platforms = fields.mapping("platforms")
+        by_platform = {}
+        for key in platforms.keys():  # noqa: SIM118 - Fields is not a dict
+            image = PlatformImage.read(platforms.mapping(key))
+            try:
+                by_platform[Platform(key)] = image
+            except FormatError as error:
+                platforms.note(key, f"{error.message}: wanted {error.wanted}")
+        bundled = cls(
+            fields.parsed("reference", Reference.parse),
+            fields.parsed("blob", Digest),
+            fields.text("purpose"),
+            read_roles(fields),
+            by_platform,
+            Source.read(fields.mapping("source")),
+        )
+        fields.finish()
+        return bundled
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        return {
+            "reference": str(self.reference),
+            "blob": str(self.blob),
+            "purpose": self.purpose,
+            "roles": list(self.roles),
+            "platforms": {str(key): self.platforms[key].to_dict() for key in sorted(self.platforms)},
+            "source": self.source.to_dict(),
+        }
+
+    def names(self) -> tuple[str, ...]:
+        """The names the image store gets: ``repo:tag`` (if tagged) and ``repo@digest``, never both in one."""
+        tagged = self.reference.tagged
+        return ((tagged,) if tagged else ()) + (self.reference.pinned(self.blob),)
+
+    def blobs(self, platforms: tuple[Platform, ...] | None = None) -> Iterator[Digest]:
+        """The image's blobs for ``platforms`` (all by default), the named one first, each once."""
+        seen = {self.blob}
+        yield self.blob
+        for platform in sorted(self.platforms) if platforms is None else platforms:
+            for digest in self.platforms[platform].blobs():
+                if digest not in seen:
+                    seen.add(digest)
+                    yield digest
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The sandbox image the bundled kubeadm wants, and who said so: ``kubeadm`` itself, or the ``catalogue``."""
+
+    reference: Reference
+    told_by: str
+
+    @classmethod
+    def read(cls, fields: Fields) -> Pause:
+        """The pause image from its mapping."""
+        pause = cls(fields.parsed("reference", Reference.parse), fields.choice("told_by", ("kubeadm", "catalogue")))
+        fields.finish()
+        return pause
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping :meth:`read` takes."""
+        return {"reference": str(self.reference), "told_by": self.told_by}
+
+
+@dataclass(frozen=True)
+class BundleIndex:
+    """The whole index. ``created_seconds`` (Unix time) is the mtime of everything in the bundle."""
+
+    name: str
+    kubernetes: str
+    platforms: tuple[Platform, ...]
+    cni: str
+    created_seconds: int
+    minimum_installer: str
+    pause: Pause
+    blobs: tuple[Descriptor, ...]
+    files: tuple[BundledFile, ...]
+    images: tuple[BundledImage, ...]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str) -> BundleIndex:
+        """The index in ``data``; raises :class:`FormatError` naming every problem with its path."""
+        if len(data) > MAXIMUM_BYTES:
+            raise FormatError(
+                "bundle.json is too large",
+                where=where,
+                wanted=f"at most {MAXIMUM_BYTES} bytes",
+                got=f"{len(data)}",
+            )
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise FormatError("bundle.json is not JSON", where=where, got=str(error)[:200]) from None
+        demand_schema(document, SCHEMA, where)
+        problems = Problems()
+        fields = Fields(document, problems)
+        index = cls._read(fields)
+        if not problems:
+            index._demand_whole(problems)
+        problems.check("bundle.json does not have its format", FormatError, where=where)
+        return index
+
+    @classmethod
+    def _read(cls, fields: Fields) -> BundleIndex:
+        fields.integer("schema")
+        if not _NAME.fullmatch(name := fields.text("name")):
+            fields.note("name", "wanted lower-case letters, digits, '.' and '-'")
+        fields.raw("totals")
+        index = cls(
+            name,
+            fields.text("kubernetes"),
+            fields.parsed_list("platforms", Platform),
+            fields.text("cni"),
+            fields.integer("created_seconds"),
+            fields.text("minimum_installer"),
+            Pause.read(fields.mapping("pause")),
+            tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
+            tuple(BundledFile.read(item) for item in fields.mappings("files")),
+            tuple(BundledImage.read(item) for item in fields.mappings("images")),
+        )
+        fields.finish()
+        return index
+
+    def _demand_whole(self, problems: Problems) -> None:
+        """Every blob named is listed once and every blob listed is named."""
+        listed = [blob.digest for blob in self.blobs]
+        if len(listed) != len(set(listed)):
+            problems.append("blobs: a digest is listed twice")
+        named = {item.blob for item in self.files} | {blob for image in self.images for blob in image.blobs()}
+        problems.extend(f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
+        problems.extend(f"blobs: {digest} is listed but not named" for digest in sorted(set(listed) - named))
+        if not any(image.reference == self.pause.reference for image in self.images):
+            problems.append(f"pause: {self.pause.reference} is not among the images")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The index as plain values, ``totals`` included."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "kubernetes": self.kubernetes,
+            "platforms": [str(platform) for platform in self.platforms],
+            "cni": self.cni,
+            "created_seconds": self.created_seconds,
+            "minimum_installer": self.minimum_installer,
+            "pause": self.pause.to_dict(),
+            "blobs": [blob.to_dict() for blob in self.blobs],
+            "files": [item.to_dict() for item in self.files],
+            "images": [image.to_dict() for image in self.images],
+            "totals": {
+                "blobs": len(self.blobs),
+                "files": len(self.files),
+                "images": len(self.images),
+                "size_bytes": sum(blob.size_bytes for blob in self.blobs),
+                "unpacked_size_bytes": sum(blob.unpacked_size_bytes or blob.size_bytes for blob in self.blobs),
+            },
+        }
+
+    def to_bytes(self) -> bytes:
+        """The one canonical encoding: sorted keys, two spaces, a newline at the end. Its digest is the identity."""
+        return (json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+    def descriptors(self) -> dict[Digest, Descriptor]:
+        """Every blob by digest."""
+        return {blob.digest: blob for blob in self.blobs}
+
+    def images_for(self, role: str) -> tuple[BundledImage, ...]:
+        """The images a node of ``role`` needs."""
+        return tuple(image for image in self.images if role in image.roles)
+
+    def files_for(self, role: str, platform: Platform) -> tuple[BundledFile, ...]:
+        """The files a node of ``role`` on ``platform`` needs."""
+        return tuple(item for item in self.files if role in item.roles and item.platform == platform)
+
+
+def demand_schema(document: object, known: int, where: str) -> None:
+    """Raises :class:`FormatError` unless ``document`` has the schema read here; a newer one is named as such."""
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema > known:
+        raise FormatError(
+            "made by a newer builder",
+            where=where,
+            wanted=f"schema {known}, which this version reads",
+            got=f"schema {schema}",
+            next_step="use the version of this tool that made it, or a newer one",
+        )
+    if schema != known or isinstance(schema, bool):
+        raise FormatError("no known schema", where=where, wanted=f"schema: {known}", got=f"schema: {schema!r}"[:100])
+
+
+def read_roles(fields: Fields) -> tuple[str, ...]:
+    """The ``roles`` field: a non-empty list out of ``cp`` and ``worker``, in that order."""
+    roles = fields.texts("roles")
+    if not roles or not set(roles) <= set(ROLES):
+        fields.note("roles", f"wanted one or both of {', '.join(ROLES)}, got {roles!r}")
+    return tuple(role for role in ROLES if role in roles)

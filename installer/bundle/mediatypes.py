@@ -1,0 +1,21 @@
+"""Media types of the OCI and Docker image formats, and which of them are already compressed."""
+
+from __future__ import annotations
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCTET_STREAM = "application/octet-stream"
+TAR_GZIP = "application/gzip"
+
+INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
+
+
+def is_compressed(media_type: str) -> bool:
+    """Whether bytes of this type cannot shrink further (gzip and zstd archives and layers)."""
+    return media_type.endswith(("gzip", "zstd")) or media_type == TAR_GZIP
