@@ -1,0 +1,89 @@
+"""The table of read-only commands: the only programs a :class:`~installer.node.NodeView` may start.
+
+A row is an argv pattern. ``*`` stands for one word that does not begin with ``-``; ``...`` at the end stands for any
+further words. The first word is compared with the program's base name, so an absolute path matches too. A row belongs
+here only if no further words can make the program change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+_CRICTL = ("crictl", "--runtime-endpoint", "*")
+
+READ_ONLY: tuple[tuple[str, ...], ...] = (
+    ("containerd", "--version"),
+    ("containerd", "config", "default"),
+    ("containerd", "config", "dump"),
+    ("containerd", "--config", "*", "config", "dump"),
+    ("crictl", "--version"),
+    (*_CRICTL, "images", "..."),
+    (*_CRICTL, "info", "..."),
+    (*_CRICTL, "inspecti", "..."),
+    (*_CRICTL, "pods", "..."),
+    (*_CRICTL, "ps", "..."),
+    (*_CRICTL, "version"),
+    ("ctr", "--version"),
+    ("ctr", "version"),
+    ("ctr", "-n", "k8s.io", "containers", "ls", "..."),
+    ("ctr", "-n", "k8s.io", "images", "check", "..."),
+    ("ctr", "-n", "k8s.io", "images", "ls", "..."),
+    ("dpkg-query", "-W", "..."),
+    ("findmnt", "..."),
+    ("ip", "-j", "addr", "show", "..."),
+    ("ip", "-j", "link", "show", "..."),
+    ("ip", "-j", "route", "show", "..."),
+    ("ip", "-j", "-6", "route", "show", "..."),
+    ("iptables", "--version"),
+    ("iptables-save", "--version"),
+    ("kubeadm", "certs", "check-expiration", "..."),
+    ("kubeadm", "config", "images", "list", "..."),
+    ("kubeadm", "config", "validate", "..."),
+    ("kubeadm", "version", "..."),
+    ("kubectl", "--kubeconfig", "*", "get", "..."),
+    ("kubectl", "--kubeconfig", "*", "version", "..."),
+    ("kubectl", "version", "--client", "..."),
+    ("kubelet", "--version"),
+    ("modinfo", "..."),
+    ("modprobe", "--show-depends", "*"),
+    ("rpm", "-q", "..."),
+    ("runc", "--version"),
+    ("swapon", "--show"),
+    ("swapon", "--show", "--noheadings", "--raw"),
+    ("systemctl", "is-active", "*"),
+    ("systemctl", "is-enabled", "*"),
+    ("systemctl", "is-system-running"),
+    ("systemctl", "list-units", "..."),
+    ("systemctl", "show", "..."),
+    ("timedatectl", "show", "..."),
+    ("uname", "-m"),
+    ("uname", "-r"),
+)
+
+
+def is_read_only(argv: Sequence[str]) -> bool:
+    """Whether ``argv`` matches a row of the table."""
+    if not argv:
+        return False
+    words = (PurePosixPath(argv[0]).name, *argv[1:])
+    return any(_matches(row, words) for row in READ_ONLY)
+
+
+def demand_read_only(argv: Sequence[str]) -> None:
+    """Raises :class:`ValueError` (a mistake in this program, not on the node) unless ``argv`` is in the table."""
+    if not is_read_only(argv):
+        raise ValueError(f"not in the table of read-only commands: {' '.join(argv)}")
+
+
+def _matches(row: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    if row[-1] == "...":
+        row = row[:-1]
+        words = words[: len(row)]
+    if len(row) != len(words):
+        return False
+    return all(_same(wanted, word) for wanted, word in zip(row, words, strict=True))
+
+
+def _same(wanted: str, word: str) -> bool:
+    return word == wanted or (wanted == "*" and not word.startswith("-"))
