@@ -1,0 +1,29 @@
+# `make` alone prints this help. Everything below sets up what it needs first.
+.DEFAULT_GOAL := help
+PYTEST := .venv/bin/python -m pytest
+
+.PHONY: help setup demo test e2e lint format clean
+
+help: ## print this help
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install Debian packages and .venv (the other targets do it by themselves)
+	@.ci/setup
+
+demo: setup ## the main job, shown: build a bundle, carry it, install a node that has no route out
+	@.venv/bin/python -m tests.lab demo
+
+test: setup ## lint, types, unit, golden, contract and integration tests (under 10 minutes)
+	@$(PYTEST) tests --ignore=tests/e2e
+
+e2e: setup ## real Kubernetes on two virtual machines without a route out (about 20 minutes)
+	@$(PYTEST) tests/e2e -s
+
+lint: setup ## ruff, mypy and shellcheck only
+	@$(PYTEST) tests/house -q
+
+format: setup ## rewrite the sources as ruff formats them
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+
+clean: ## remove what was built here (caches outside the checkout stay)
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,52 @@
+"""The project's own files: the wheel carries the catalogue, make explains itself, and texts name no machine of ours."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_make_alone_prints_help() -> None:
+    result = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for target in ("demo", "test", "e2e"):
+        assert re.search(rf"^{target} +\S", result.stdout, re.MULTILINE), result.stdout
+
+
+def test_the_wheel_carries_the_catalogue(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "bundler/_data/manifests/kubernetes/v1.30.yaml" in names
+    assert "bundler/_data/image-lists/kubernetes/v1.30.14.txt" in names
+    assert "installer/launch/install.sh" in names
+    assert not any(name.startswith("tests/") for name in names)
+
+
+def test_an_installed_wheel_finds_its_catalogue(tmp_path: Path) -> None:
+    """A second virtual environment without the checkout lists versions: nothing is looked up beside the sources."""
+    wheels, target = tmp_path / "wheels", tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)], check=True)
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    code = f"import sys; sys.path.insert(0, {str(target)!r}); import bundler.cli as c; print(c.__file__); c.main()"
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code, "catalog", "list"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert str(target) in result.stdout.splitlines()[0]
+    assert "1.30.14" in result.stdout
+
+
+def test_documents_are_there() -> None:
+    for name in ("README.md", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"):
+        assert (ROOT / name).stat().st_size > 300, name
+    assert len(list((ROOT / "docs/adr").glob("0*.md"))) >= 5
+    for name in ("docs/bundle-format.md", "docs/operate.md"):
+        assert (ROOT / name).stat().st_size > 1000, name
