@@ -37,7 +37,9 @@ def _is_shell(path: Path) -> bool:
     ids=["ruff", "format", "mypy"],
 )
 def test_linter_is_silent(command: list[str]) -> None:
-    result = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
