@@ -131,31 +131,39 @@ class BundledFile:
 
 @dataclass(frozen=True)
 class PlatformImage:
-    """One platform of an image: the digests of its manifest, config and layers, in manifest order."""
+    """One platform of an image: the digests of its manifest, config and layers, in manifest order.
+
+    ``indexes`` are the nested image indexes between the blob the image names and the manifest, outermost first.
+    """
 
     manifest: Digest
     config: Digest
     layers: tuple[Digest, ...]
+    indexes: tuple[Digest, ...] = ()
 
     @classmethod
     def read(cls, fields: Fields) -> PlatformImage:
         """A platform's image from its mapping."""
         layers = fields.parsed_list("layers", Digest)
-        image = cls(fields.parsed("manifest", Digest), fields.parsed("config", Digest), layers)
+        indexes = fields.parsed_list("indexes", Digest) if "indexes" in fields else ()
+        image = cls(fields.parsed("manifest", Digest), fields.parsed("config", Digest), layers, indexes)
         fields.finish()
         return image
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping :meth:`read` takes."""
-        return {
+        out: dict[str, Any] = {
             "manifest": str(self.manifest),
             "config": str(self.config),
             "layers": [str(layer) for layer in self.layers],
         }
+        if self.indexes:
+            out["indexes"] = [str(index) for index in self.indexes]
+        return out
 
     def blobs(self) -> tuple[Digest, ...]:
-        """Every blob of this platform: manifest, config, layers."""
-        return (self.manifest, self.config, *self.layers)
+        """Every blob of this platform: nested indexes, manifest, config, layers."""
+        return (*self.indexes, self.manifest, self.config, *self.layers)
 
 
 @dataclass(frozen=True)
