@@ -52,8 +52,9 @@ class Placement:
     """Where a file lands on a node.
 
     A plain file: ``target`` is its path. An archive (``archive`` is ``tar+gzip``): ``members`` maps each archive
-    member to place to its target path; a key ending in ``/`` takes every file directly below it into the target
-    folder. ``mode`` is the octal mode of what is placed.
+    member to place to its target path; a key ending in ``/`` takes every file directly below that folder into the
+    target folder, and the key ``/`` alone every file at the archive's top. Member names are compared without a
+    leading ``./``, so keys never have one. ``mode`` is the octal mode of what is placed.
     """
 
     mode: int

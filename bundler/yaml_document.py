@@ -1,0 +1,69 @@
+"""One YAML document from a file: safe types only, a key given twice is refused, errors name the file and line.
+
+YAML itself lets the last of two equal keys win, which in a table of checksums would hide a slip of the hand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bundler.errors import FormatError, InputError
+from installer.bundle.index import demand_schema
+from installer.bundle.strict import Fields, Problems
+
+
+def read_document(path: Path) -> Any:
+    """The document in ``path``; raises :class:`InputError` when it cannot be read or is not one YAML document."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("the file cannot be read", where=str(path), got=str(error)) from None
+    return parse_document(text, where=str(path))
+
+
+def parse_document(text: str, *, where: str) -> Any:
+    """The one YAML document that ``text`` is. The parser is loaded only here, so that help and errors stay quick."""
+    import yaml
+
+    loader = _loader(text)
+    try:
+        return loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError("not a YAML document", where=where, got=str(error)[:500]) from None
+    finally:
+        loader.dispose()
+
+
+def open_document(document: object, schema: int, *, where: str) -> Fields:
+    """The top mapping of ``document``, its ``schema`` checked; raises :class:`InputError` for any other schema."""
+    try:
+        demand_schema(document, schema, where)
+    except FormatError as error:
+        raise InputError(
+            error.message, where=where, wanted=error.wanted, got=error.got, next_step=error.next_step
+        ) from None
+    fields = Fields(document, Problems())
+    fields.integer("schema")
+    return fields
+
+
+def _loader(text: str) -> Any:
+    """A safe loader (in C where PyYAML was built with it) that refuses a mapping with the same key twice."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key_node, _ in node.value:
+                key = key_node.value
+                if isinstance(key, str) and key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key!r} is given twice", key_node.start_mark
+                    )
+                seen.add(str(key))
+            return super().construct_mapping(node, deep=deep)
+
+    return Loader(text)
