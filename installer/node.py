@@ -106,7 +106,7 @@ class NodeView(Protocol):
         """Where a program is on the fixed PATH of this tool, or ``None``."""
 
     def query(self, argv: Sequence[str], *, timeout_seconds: float = QUERY_TIMEOUT_SECONDS) -> CommandResult:
-        """Runs a read-only command; it must be in the table of :mod:`installer.queries`. Never raises on its code."""
+        """Runs a command of the read-only table in :mod:`installer.queries`. Never raises on its code."""
 
     def effective_uid(self) -> int:
         """The user this process acts as; 0 is root."""

@@ -1,8 +1,8 @@
 """The table of read-only commands: the only programs a :class:`~installer.node.NodeView` may start.
 
-A row is an argv pattern. ``*`` stands for one word that does not begin with ``-``; ``...`` at the end stands for any
-further words. The first word is compared with the program's base name, so an absolute path matches too. A row belongs
-here only if no further words can make the program change anything.
+A row is an argv pattern. ``*`` stands for one word that does not begin with ``-``; at the end ``*...`` stands for any
+number of such words and ``...`` for any further words. The first word is compared with the program's base name, so an
+absolute path matches too. A row belongs here only if no further words can make the program change anything.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("ctr", "-n", "k8s.io", "containers", "ls", "..."),
     ("ctr", "-n", "k8s.io", "images", "check", "..."),
     ("ctr", "-n", "k8s.io", "images", "ls", "..."),
-    ("dpkg-query", "-W", "..."),
+    ("dpkg-query", "-W", "-f", "*", "*..."),
     ("findmnt", "..."),
     ("ip", "-j", "addr", "show", "..."),
     ("ip", "-j", "link", "show", "..."),
@@ -47,7 +47,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("kubelet", "--version"),
     ("modinfo", "..."),
     ("modprobe", "--show-depends", "*"),
-    ("rpm", "-q", "..."),
+    ("rpm", "-q", "--qf", "*", "*..."),
     ("runc", "--version"),
     ("swapon", "--show"),
     ("swapon", "--show", "--noheadings", "--raw"),
@@ -77,12 +77,13 @@ def demand_read_only(argv: Sequence[str]) -> None:
 
 
 def _matches(row: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    if row[-1] == "...":
-        row = row[:-1]
-        words = words[: len(row)]
-    if len(row) != len(words):
-        return False
-    return all(_same(wanted, word) for wanted, word in zip(row, words, strict=True))
+    if row[-1] in ("...", "*..."):
+        *fixed, rest = row
+        further = words[len(fixed) :]
+        if rest == "*..." and any(word.startswith("-") for word in further):
+            return False
+        row, words = tuple(fixed), words[: len(fixed)]
+    return len(row) == len(words) and all(_same(wanted, word) for wanted, word in zip(row, words, strict=True))
 
 
 def _same(wanted: str, word: str) -> bool:

@@ -1,0 +1,174 @@
+"""What is true of a node before anything is done: gathered by looking only, mostly by reading files.
+
+It works with no default route, no name server and no Python on the node, because it asks none of them. Parsing is in
+:mod:`installer.probes`; this module is the value and the order of questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from installer import probes
+from installer.bundle.platform import Platform, platform_of_machine
+from installer.installed import Installed
+from installer.node import DiskSpace, NodeView
+
+MODULES = (
+    "overlay",
+    "br_netfilter",
+    "ip_vs",
+    "ip_vs_rr",
+    "ip_vs_wrr",
+    "ip_vs_sh",
+    "nf_conntrack",
+    "nf_tables",
+    "vxlan",
+)
+SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "fs.inotify.max_user_instances",
+    "fs.inotify.max_user_watches",
+    "vm.overcommit_memory",
+    "vm.max_map_count",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
+)
+TOOLS = (
+    *("conntrack", "ip", "iptables", "mount", "nsenter", "modprobe", "sysctl", "systemctl", "umount"),
+    *("ebtables", "ethtool", "losetup", "nft", "socat", "tc", "touch", "cp"),
+)
+DISK_PATHS = ("/", "/etc", "/opt", "/usr/local/bin", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/airgap-bundle")
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address of the node that could be its node address: global scope, on an interface that is up."""
+
+    address: str
+    prefix_length: int
+    interface: str
+
+
+@dataclass(frozen=True)
+class OsRelease:
+    """What ``/etc/os-release`` says: ``debian``, ``12``, ``Debian GNU/Linux 12 (bookworm)``."""
+
+    id: str
+    version: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One swap area in use, and its kind (``partition``, ``file``)."""
+
+    device: str
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A containerd that is there: where, its version, and whether this tool placed it."""
+
+    path: str
+    version: str
+    config_present: bool
+    ours: bool
+
+
+@dataclass(frozen=True)
+class KubernetesState:
+    """What an earlier kubeadm left: each path of :data:`installer.probes.CLUSTER_PATHS` that is there."""
+
+    paths: tuple[str, ...]
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the node was initialised or joined."""
+        return bool(self.paths)
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing."""
+
+    hostname: str
+    machine: str
+    kernel: str
+    os_release: OsRelease
+    cgroup_version: int
+    systemd: bool
+    effective_uid: int
+    now_seconds: float
+    cpus: int
+    memory_bytes: int
+    swaps: tuple[Swap, ...]
+    disks: dict[str, DiskSpace]
+    addresses: tuple[Address, ...]
+    has_default_route: bool
+    listening_ports: tuple[int, ...]
+    modules: dict[str, str]
+    sysctls: dict[str, str]
+    tools: dict[str, str | None]
+    firewalls: tuple[str, ...]
+    packages: dict[str, str]
+    runtime: Runtime | None
+    kubernetes: KubernetesState
+    installed: Installed | None
+
+    @property
+    def platform(self) -> Platform | None:
+        """The node's platform, or ``None`` for a machine there is no bundle for."""
+        return platform_of_machine(self.machine)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``facts --json``."""
+        return asdict(self) | {"platform": self.platform}
+
+
+def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> NodeFacts:
+    """The facts of the machine behind ``view``."""
+    kernel = probes.kernel(view)
+    installed = Installed.read(view)
+    return NodeFacts(
+        hostname=probes.first_line(view, "/proc/sys/kernel/hostname"),
+        machine=probes.machine(view),
+        kernel=kernel,
+        os_release=OsRelease(*probes.os_release(view)),
+        cgroup_version=probes.cgroup_version(view),
+        systemd=view.stat("/run/systemd/system") is not None,
+        effective_uid=view.effective_uid(),
+        now_seconds=view.now_seconds(),
+        cpus=probes.cpus(view),
+        memory_bytes=probes.memory_bytes(view),
+        swaps=tuple(Swap(*found) for found in probes.swaps(view)),
+        disks={path: view.disk_space(path) for path in (*DISK_PATHS, containerd_root)},
+        addresses=tuple(Address(*found) for found in probes.addresses(view)),
+        has_default_route=probes.has_default_route(view),
+        listening_ports=probes.listening_ports(view),
+        modules=probes.modules(view, kernel, MODULES),
+        sysctls=probes.sysctls(view, SYSCTLS),
+        tools={tool: view.which(tool) for tool in TOOLS},
+        firewalls=probes.active_units(view, ("firewalld.service", "ufw.service", "nftables.service")),
+        packages=probes.packages(view),
+        runtime=_runtime(view, installed),
+        kubernetes=KubernetesState(probes.cluster_paths(view)),
+        installed=installed,
+    )
+
+
+def _runtime(view: NodeView, installed: Installed | None) -> Runtime | None:
+    path = view.which("containerd")
+    if path is None:
+        return None
+    said = view.query([path, "--version"])
+    words = said.stdout.split()
+    version = words[2].removeprefix("v") if said.ok and len(words) > 2 else "unknown"
+    config_present = view.stat("/etc/containerd/config.toml") is not None
+    return Runtime(path, version, config_present, ours=installed is not None)

@@ -1,0 +1,88 @@
+"""The record of what this tool installs on a node, written before the first step and completed after the last.
+
+It is what tells "this same install once more" from "a node that already belongs to some cluster".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from installer.bundle.digest import Digest
+from installer.bundle.index import ROLES
+from installer.bundle.strict import Fields, Problems
+from installer.errors import FormatError
+from installer.node import Node, NodeView
+
+STATE_FOLDER = "/var/lib/airgap-bundle"
+PATH = f"{STATE_FOLDER}/installed.json"
+SCHEMA = 1
+STATES = ("started", "done")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted."""
+
+    identity: Digest
+    name: str
+    kubernetes: str
+    role: str
+    address: str
+    containerd_root: str
+    state: str
+    since_seconds: int
+
+    @classmethod
+    def read(cls, view: NodeView) -> Installed | None:
+        """The record on the node, or ``None``; :class:`FormatError` if it is there and cannot be read."""
+        text = view.read_text(PATH)
+        return None if text is None else cls.from_text(text)
+
+    @classmethod
+    def from_text(cls, text: str) -> Installed:
+        """The record in ``text``."""
+        problems = Problems()
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise FormatError("the install record is not JSON", where=PATH, got=str(error)[:200]) from None
+        fields = Fields(document, problems)
+        if fields.integer("schema") != SCHEMA:
+            fields.note("schema", f"wanted {SCHEMA}")
+        record = cls(
+            fields.parsed("identity", Digest),
+            fields.text("name"),
+            fields.text("kubernetes"),
+            fields.choice("role", ROLES),
+            fields.text("address"),
+            fields.text("containerd_root"),
+            fields.choice("state", STATES),
+            fields.integer("since_seconds"),
+        )
+        fields.finish()
+        problems.check("the install record cannot be read", FormatError, where=PATH)
+        return record
+
+    def write(self, node: Node) -> None:
+        """Writes the record to the node."""
+        node.write_file(PATH, self.to_bytes(), mode=0o644)
+
+    def to_bytes(self) -> bytes:
+        """The record as :meth:`from_text` reads it."""
+        return (json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n").encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain values."""
+        return {
+            "schema": SCHEMA,
+            "identity": str(self.identity),
+            "name": self.name,
+            "kubernetes": self.kubernetes,
+            "role": self.role,
+            "address": self.address,
+            "containerd_root": self.containerd_root,
+            "state": self.state,
+            "since_seconds": self.since_seconds,
+        }

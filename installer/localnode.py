@@ -1,0 +1,362 @@
+"""The machine this process runs on: ``LocalView`` can only look, ``LocalNode`` adds what changes things.
+
+The only module that starts programs: no shell, a fixed locale and PATH, nothing of the caller's environment (so no
+proxies), stdin closed unless given, always a time limit, output bounded. Output is drained by threads while input is
+streamed, so neither side can block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import stat as stat_bits
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from installer.bundle.digest import Digest
+from installer.errors import OperatorError
+from installer.localfiles import (
+    Wanted,
+    beside,
+    kind_of,
+    make_parents,
+    os_error,
+    remove_below,
+    sync_folder,
+    write_through,
+)
+from installer.node import (
+    NOT_FOUND_CODE,
+    QUERY_TIMEOUT_SECONDS,
+    READ_LIMIT_BYTES,
+    TIMED_OUT_CODE,
+    CommandResult,
+    DiskSpace,
+    FileStat,
+)
+from installer.queries import demand_read_only
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root"}
+STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
+STDERR_TAIL_BYTES = 64 * 1024
+CANNOT_START_CODE = 126
+_FILE_CHUNK_BYTES = 1024 * 1024
+_PIPE_CHUNK_BYTES = 64 * 1024
+_PATIENCE_SECONDS = 5.0
+
+
+class LocalView:
+    """This machine, for looking. ``root`` is prefixed to every path of a file, for tests and mounted systems."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    def _at(self, path: str) -> Path:
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"a node's path must be absolute and without '..': {path}")
+        return self._root / path.lstrip("/")
+
+    def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
+        """See :class:`~installer.node.NodeView`."""
+        try:
+            with self._at(path).open("rb") as stream:
+                data = stream.read(limit_bytes + 1)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise os_error("cannot read a file", path, error) from error
+        if len(data) > limit_bytes:
+            raise OperatorError("a file is larger than expected", where=path, wanted=f"at most {limit_bytes} bytes")
+        return data
+
+    def read_text(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> str | None:
+        """See :class:`~installer.node.NodeView`."""
+        data = self.read_bytes(path, limit_bytes)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """See :class:`~installer.node.NodeView`."""
+        try:
+            with self._at(path).open("rb") as stream:
+                while chunk := stream.read(_FILE_CHUNK_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise os_error("cannot read a file", path, error) from error
+
+    def stat(self, path: str) -> FileStat | None:
+        """See :class:`~installer.node.NodeView`."""
+        place = self._at(path)
+        try:
+            found = place.lstat()
+            target = str(place.readlink()) if stat_bits.S_ISLNK(found.st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise os_error("cannot look at a path", path, error) from error
+        mode = stat_bits.S_IMODE(found.st_mode)
+        return FileStat(kind_of(found.st_mode), mode, found.st_uid, found.st_gid, found.st_size, target)
+
+    def list_dir(self, path: str) -> tuple[str, ...]:
+        """See :class:`~installer.node.NodeView`."""
+        try:
+            return tuple(sorted(os.listdir(self._at(path))))  # noqa: PTH208 - names, not paths
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise os_error("cannot list a folder", path, error) from error
+
+    def digest(self, path: str) -> Digest | None:
+        """See :class:`~installer.node.NodeView`."""
+        if not self._at(path).is_file():
+            return None
+        hasher = hashlib.sha256()
+        for chunk in self.read_chunks(path):
+            hasher.update(chunk)
+        return Digest.from_hex(hasher.hexdigest())
+
+    def disk_space(self, path: str) -> DiskSpace:
+        """See :class:`~installer.node.NodeView`."""
+        place = self._at(path)
+        while not place.exists():
+            place = place.parent
+        place = place.resolve()
+        numbers = os.statvfs(place)
+        device = place.stat().st_dev
+        while place != place.parent and place.parent.stat().st_dev == device:
+            place = place.parent
+        size_bytes = numbers.f_frsize
+        return DiskSpace(str(place), numbers.f_blocks * size_bytes, numbers.f_bfree * size_bytes, numbers.f_ffree)
+
+    def which(self, program: str) -> str | None:
+        """See :class:`~installer.node.NodeView`."""
+        return shutil.which(program, path=SEARCH_PATH)
+
+    def query(self, argv: Sequence[str], *, timeout_seconds: float = QUERY_TIMEOUT_SECONDS) -> CommandResult:
+        """See :class:`~installer.node.NodeView`."""
+        demand_read_only(argv)
+        return _run(argv, stdin=None, timeout_seconds=timeout_seconds)
+
+    def effective_uid(self) -> int:
+        """See :class:`~installer.node.NodeView`."""
+        return os.geteuid()
+
+    def now_seconds(self) -> float:
+        """See :class:`~installer.node.NodeView`."""
+        return time.time()
+
+
+class LocalNode(LocalView):
+    """This machine, for changing."""
+
+    def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._replace(path, [data], Wanted(mode, None, uid, gid))
+
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._replace(path, chunks, Wanted(mode, digest))
+
+    def _replace(self, path: str, chunks: Iterable[bytes], want: Wanted) -> None:
+        place = self._at(path)
+        fresh = beside(place)
+        try:
+            make_parents(place)
+            write_through(fresh, chunks, want, path)
+            fresh.rename(place)
+            sync_folder(place.parent)
+        except OSError as error:
+            raise os_error("cannot write a file", path, error) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def make_dir(self, path: str, *, mode: int = 0o755) -> None:
+        """See :class:`~installer.node.Node`."""
+        place = self._at(path)
+        try:
+            make_parents(place)
+            place.mkdir(exist_ok=True)
+            place.chmod(mode)
+        except OSError as error:
+            raise os_error("cannot make a folder", path, error) from error
+
+    def symlink(self, target: str, path: str) -> None:
+        """See :class:`~installer.node.Node`."""
+        place = self._at(path)
+        fresh = beside(place)
+        try:
+            make_parents(place)
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(target)
+            fresh.rename(place)
+        except OSError as error:
+            raise os_error("cannot make a symbolic link", path, error) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def remove(self, path: str) -> None:
+        """See :class:`~installer.node.Node`."""
+        place = self._at(path)
+        try:
+            if place.is_dir() and not place.is_symlink():
+                place.rmdir()
+            else:
+                place.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise os_error("cannot remove a path", path, error) from error
+
+    def remove_tree(self, path: str) -> None:
+        """See :class:`~installer.node.Node`."""
+        place = self._at(path)
+        if not place.is_dir() or place.is_symlink():
+            self.remove(path)
+            return
+        try:
+            remove_below(place, place.stat().st_dev, path)
+        except OSError as error:
+            raise os_error("cannot remove a folder", path, error) from error
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: Iterable[bytes] | None = None,
+        timeout_seconds: float,
+        secrets: Sequence[str] = (),
+    ) -> CommandResult:
+        """See :class:`~installer.node.Node`."""
+        return _run(argv, stdin=stdin, timeout_seconds=timeout_seconds).demand(secrets=secrets)
+
+    def sleep(self, seconds: float) -> None:
+        """See :class:`~installer.node.Node`."""
+        time.sleep(seconds)
+
+
+def _run(argv: Sequence[str], *, stdin: Iterable[bytes] | None, timeout_seconds: float) -> CommandResult:
+    """Runs ``argv`` to its end; code 124 when the time was up, 127 when there is no such program.
+
+    An error raised by ``stdin`` ends the program and is raised here, whatever the program says.
+    """
+    began = time.monotonic()
+    try:
+        process = _start(argv, streams_input=stdin is not None)
+    except (FileNotFoundError, NotADirectoryError):
+        return CommandResult(tuple(argv), NOT_FOUND_CODE, "", f"{argv[0]}: no such program")
+    except OSError as error:
+        return CommandResult(tuple(argv), CANNOT_START_CODE, "", f"{argv[0]}: {error.strerror}")
+    stdout, stderr = _Drain(process.stdout), _Drain(process.stderr)
+    time_is_up = threading.Event()
+    timer = threading.Timer(timeout_seconds, _time_out, (process, time_is_up))
+    timer.daemon = True
+    timer.start()
+    try:
+        if stdin is not None:
+            _feed(process, stdin)
+        code = process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+    code = TIMED_OUT_CODE if time_is_up.is_set() else code
+    said = stderr.tail()
+    if time_is_up.is_set():
+        said += f"\nnot done after {timeout_seconds:g} s"
+    return CommandResult(tuple(argv), code, stdout.whole(argv[0]), said.strip("\n"), time.monotonic() - began)
+
+
+def _start(argv: Sequence[str], *, streams_input: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE if streams_input else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def _feed(process: subprocess.Popen[bytes], chunks: Iterable[bytes]) -> None:
+    """Streams ``chunks``; if they raise, the program is ended before it can take a part for the whole.
+
+    A program that stops reading may have choked on bytes whose digest was not looked at yet, so the rest is still
+    read: what is wrong with the stream matters more than what the program made of it.
+    """
+    assert process.stdin is not None  # noqa: S101 - started with a pipe
+    source: Iterator[bytes] = iter(chunks)
+    try:
+        for chunk in source:
+            process.stdin.write(chunk)
+    except BrokenPipeError:
+        for _ in source:
+            pass
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _time_out(process: subprocess.Popen[bytes], time_is_up: threading.Event) -> None:
+    time_is_up.set()
+    _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program that still runs, with its children: asked first, then killed."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_SECONDS)
+
+
+class _Drain:
+    """Reads a stream to its end in a thread; keeps the first 16 MiB and the last 64 KiB."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        assert stream is not None  # noqa: S101 - started with a pipe
+        self._stream = stream
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._overflowed = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._stream:
+            while chunk := self._stream.read1(_PIPE_CHUNK_BYTES):  # type: ignore[attr-defined]
+                room = STDOUT_LIMIT_BYTES - len(self._head)
+                self._head += chunk[:room]
+                self._overflowed |= len(chunk) > room
+                self._tail += chunk
+                del self._tail[:-STDERR_TAIL_BYTES]
+
+    def _join(self) -> None:
+        """Waits for the end, but not for a child that went on by itself and holds the pipe open."""
+        self._thread.join(_PATIENCE_SECONDS)
+
+    def whole(self, program: str) -> str:
+        """All of it as text; :class:`OperatorError` if it was more than is kept."""
+        self._join()
+        if self._overflowed:
+            raise OperatorError(
+                f"{program} printed too much", where=program, wanted=f"at most {STDOUT_LIMIT_BYTES} bytes"
+            )
+        return bytes(self._head).decode("utf-8", "replace")
+
+    def tail(self) -> str:
+        """The end of it as text."""
+        self._join()
+        return bytes(self._tail).decode("utf-8", "replace")
