@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat as stat_bits
@@ -36,6 +37,12 @@ def kind_of(mode: int) -> FileKind:
 def beside(place: Path) -> Path:
     """The temporary name; always the same one, so that what a crash leaves is overwritten by the next run."""
     return place.with_name(f".{place.name}.airgap-new")
+
+
+def discard(fresh: Path) -> None:
+    """Removes what is left under the temporary name, if anything is."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        fresh.unlink()
 
 
 def make_parents(place: Path) -> None:

@@ -25,6 +25,7 @@ from installer.errors import OperatorError
 from installer.localfiles import (
     Wanted,
     beside,
+    discard,
     kind_of,
     make_parents,
     os_error,
@@ -175,7 +176,7 @@ class LocalNode(LocalView):
         except OSError as error:
             raise os_error("cannot write a file", path, error) from error
         finally:
-            fresh.unlink(missing_ok=True)
+            discard(fresh)
 
     def make_dir(self, path: str, *, mode: int = 0o755) -> None:
         """See :class:`~installer.node.Node`."""
@@ -199,7 +200,7 @@ class LocalNode(LocalView):
         except OSError as error:
             raise os_error("cannot make a symbolic link", path, error) from error
         finally:
-            fresh.unlink(missing_ok=True)
+            discard(fresh)
 
     def remove(self, path: str) -> None:
         """See :class:`~installer.node.Node`."""
@@ -268,8 +269,8 @@ def _run(argv: Sequence[str], *, stdin: Iterable[bytes] | None, timeout_seconds:
     code = TIMED_OUT_CODE if time_is_up.is_set() else code
     said = stderr.tail()
     if time_is_up.is_set():
-        said += f"\nnot done after {timeout_seconds:g} s"
-    return CommandResult(tuple(argv), code, stdout.whole(argv[0]), said.strip("\n"), time.monotonic() - began)
+        said = f"{said.rstrip()}\nnot done after {timeout_seconds:g} s".lstrip()
+    return CommandResult(tuple(argv), code, stdout.whole(argv[0]), said, time.monotonic() - began)
 
 
 def _start(argv: Sequence[str], *, streams_input: bool) -> subprocess.Popen[bytes]:
