@@ -13,7 +13,7 @@ from typing import Any
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
-from installer.bundle.index import BundledFile, BundledImage, Pause, demand_schema
+from installer.bundle.index import TRUSTS, BundledFile, BundledImage, Pause, demand_schema
 from installer.bundle.platform import Platform
 from installer.bundle.strict import Fields, Problems
 
@@ -50,7 +50,8 @@ class LockedRuntime:
 
     ``catalogue``: a CPython archive (``origin`` URL, ``digest``, ``size_bytes``) and wheels. ``file``: an archive the
     user gave (``origin`` is its name). ``host``: made from the running interpreter (``origin`` says which); ``digest``
-    and ``size_bytes`` are those of the finished archive.
+    and ``size_bytes`` are those of the finished archive. ``trust`` says whose word the digest is, as for every other
+    item, and ``catalogue`` which catalogue gave it (``None`` for ``file`` and ``host``).
     """
 
     kind: str
@@ -60,6 +61,8 @@ class LockedRuntime:
     digest: Digest
     size_bytes: int
     wheels: tuple[LockedWheel, ...] = ()
+    trust: str = "user"
+    catalogue: str | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> LockedRuntime:
@@ -72,6 +75,8 @@ class LockedRuntime:
             fields.parsed("digest", Digest),
             fields.integer("size_bytes"),
             tuple(LockedWheel.read(item) for item in fields.mappings("wheels", optional=True)),
+            fields.choice("trust", TRUSTS, "user"),
+            fields.text("catalogue", None),
         )
         fields.finish()
         return runtime
@@ -86,6 +91,8 @@ class LockedRuntime:
             "digest": str(self.digest),
             "size_bytes": self.size_bytes,
             "wheels": [wheel.to_dict() for wheel in self.wheels],
+            "trust": self.trust,
+            "catalogue": self.catalogue,
         }
 
 

@@ -1,0 +1,78 @@
+"""Image lists: one reference per line, ``#`` starts a comment; and the list a Kubernetes release must have.
+
+The lists are for every tool that takes one reference per line. ``bundle catalog check`` proves that they agree with
+the catalogue's table of tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundler.catalog_types import Release
+from bundler.errors import FormatError, InputError
+from installer.bundle.reference import Reference
+
+REGISTRY = "registry.k8s.io"
+_BOTH = ("cp", "worker")
+
+
+@dataclass(frozen=True)
+class RequiredImage:
+    """An image a release needs: its ``purpose`` (``kube-proxy``, ``pause``…) and the roles that run it."""
+
+    reference: Reference
+    purpose: str
+    roles: tuple[str, ...]
+
+
+def kubernetes_images(release: Release) -> tuple[RequiredImage, ...]:
+    """The images of ``release``, in the order in which kubeadm lists them."""
+    tag = f"v{release.version}"
+    rows = (
+        ("kube-apiserver", "kube-apiserver", tag, ("cp",)),
+        ("kube-controller-manager", "kube-controller-manager", tag, ("cp",)),
+        ("kube-scheduler", "kube-scheduler", tag, ("cp",)),
+        ("kube-proxy", "kube-proxy", tag, _BOTH),
+        ("coredns", "coredns/coredns", release.images.coredns, _BOTH),
+        ("pause", "pause", release.images.pause, _BOTH),
+        ("etcd", "etcd", release.images.etcd, ("cp",)),
+    )
+    return tuple(
+        RequiredImage(Reference(REGISTRY, repository, image_tag), purpose, roles)
+        for purpose, repository, image_tag, roles in rows
+    )
+
+
+def parse_image_list(text: str, *, where: str) -> tuple[Reference, ...]:
+    """The references of a list, in its order; raises :class:`InputError` naming every bad line.
+
+    A reference must be written in full (``docker.io/library/busybox:1``, not ``busybox:1``): other tools complete
+    short names differently.
+    """
+    found: dict[Reference, int] = {}
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        try:
+            reference = Reference.parse(entry)
+        except FormatError:
+            problems.append(f"line {number}: not an image reference: {entry[:200]}")
+            continue
+        if str(reference) != entry:
+            problems.append(f"line {number}: wanted the full name {reference}, got {entry}")
+        elif reference in found:
+            problems.append(f"line {number}: {reference} is also in line {found[reference]}")
+        found.setdefault(reference, number)
+    if problems:
+        raise InputError("the image list cannot be used", where=where, got="\n".join(problems))
+    return tuple(found)
+
+
+def render_image_list(release: Release) -> str:
+    """The text of ``image-lists/kubernetes/v<version>.txt`` for ``release``."""
+    lines = [str(image.reference) for image in kubernetes_images(release)]
+    return "\n".join(
+        [f"# Images of Kubernetes v{release.version}: what kubeadm config images list prints.", *lines, ""]
+    )

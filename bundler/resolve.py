@@ -1,0 +1,229 @@
+"""From what was asked for to a lock: the only place that decides what ``1.30`` or a tag means.
+
+Pure over :class:`Lookup`: it opens no socket and no file itself. What the outside must tell (the size of a file, what
+a tag is, what the kubeadm of the release says, the runtime made on this machine) it asks through that protocol, many
+questions at once where the caller's ``ask_all`` does so; the lock does not depend on the order of the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from bundler.catalog import Catalog
+from bundler.catalog_types import Release, ReleaseFile
+from bundler.errors import InputError, IntegrityError
+from bundler.imagelist import RequiredImage, kubernetes_images
+from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage, Source
+from installer.bundle.platform import Platform
+from installer.bundle.reference import Reference
+
+A = TypeVar("A")
+B = TypeVar("B")
+CNIS = ("none",)
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build. ``version`` as the operator wrote it; ``zstd`` is the version of the compressor that will pack.
+
+    ``created_seconds`` (Unix time) is ``SOURCE_DATE_EPOCH``; ``None`` takes the catalogue's date.
+    """
+
+    version: str
+    platforms: tuple[Platform, ...]
+    zstd: str
+    cni: str = "none"
+    runtime: str = "catalogue"
+    created_seconds: int | None = None
+
+
+class ResolvedImage(Protocol):
+    """What a reference was: the ``blob`` it names, all ``blobs`` that travel, and the image of each platform."""
+
+    @property
+    def blob(self) -> Descriptor:
+        """The index or manifest the reference names."""
+        ...
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob that travels, ``blob`` among them."""
+        ...
+
+    @property
+    def platforms(self) -> dict[Platform, PlatformImage]:
+        """The image for each platform asked for."""
+        ...
+
+
+class Lookup(Protocol):
+    """What only the outside can tell. Implementations raise ``SourceError`` when it does not."""
+
+    def file_size_bytes(self, url: str) -> int:
+        """The size of the file with this canonical URL (wherever a mirror profile says to ask)."""
+        ...
+
+    def image(self, reference: Reference, platforms: tuple[Platform, ...]) -> ResolvedImage:
+        """What ``reference`` is now, for exactly these platforms."""
+        ...
+
+    def kubeadm_images(
+        self, url: str, digest: Digest, size_bytes: int, version: str, platform: Platform
+    ) -> tuple[Reference, ...] | None:
+        """What this kubeadm lists for ``version``; ``None`` where the builder cannot execute a ``platform`` binary."""
+        ...
+
+    def runtime(self, kind: str, platform: Platform) -> LockedRuntime:
+        """The runtime of kind ``file`` or ``host`` for ``platform``."""
+        ...
+
+
+class AskAll(Protocol):
+    """``map``: the built-in one, or a thread pool's, which asks many questions at once. Answers keep the order."""
+
+    def __call__(self, question: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
+        """The answer for each of ``items``."""
+        ...
+
+
+def one_by_one(question: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
+    """The answers, asked one after another."""
+    return map(question, items)
+
+
+def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: AskAll = one_by_one) -> Lock:
+    """The lock for ``request``; the same answers give the same lock, byte for byte.
+
+    Raises :class:`InputError` for what the catalogue does not have or disagrees with kubeadm on,
+    ``SourceError`` from the lookups.
+    """
+    _demand_known(request)
+    platforms = tuple(sorted(set(request.platforms)))
+    release = catalog.release(request.version)
+    files = sorted(catalog.files(release, platforms), key=lambda file: (file.component, file.platform))
+    sizes = list(ask_all(lambda file: lookup.file_size_bytes(file.url), files))
+    pause = _pause(release, lookup, [pair for pair in zip(files, sizes, strict=True) if pair[0].component == "kubeadm"])
+    runtimes = tuple(ask_all(lambda platform: _runtime(request.runtime, platform, catalog, lookup), platforms))
+    required = sorted(kubernetes_images(release), key=lambda image: image.reference)
+    resolved = list(ask_all(lambda image: lookup.image(image.reference, platforms), required))
+    blobs = [Descriptor(file.digest, size, file.media_type) for file, size in zip(files, sizes, strict=True)]
+    blobs += [blob for image in resolved for blob in image.blobs]
+    created = request.created_seconds
+    return Lock(
+        kubernetes=release.version,
+        platforms=platforms,
+        cni=request.cni,
+        created_seconds=catalog.created_seconds if created is None else created,
+        zstd=request.zstd,
+        pause=pause,
+        runtimes=runtimes,
+        files=tuple(_bundled_file(file) for file in files),
+        images=tuple(
+            _bundled_image(image, found, platforms, release.catalogue)
+            for image, found in zip(required, resolved, strict=True)
+        ),
+        blobs=_unique(blobs),
+    )
+
+
+def _demand_known(request: BuildRequest) -> None:
+    for what, got, known in (("cni", request.cni, CNIS), ("runtime", request.runtime, RUNTIME_KINDS)):
+        if got not in known:
+            raise InputError(f"no such {what}", where=f"--{what} {got}", wanted=f"one of {', '.join(known)}", got=got)
+    if not request.platforms:
+        raise InputError("nothing to build for", where="--arch", wanted="at least one architecture", got="none")
+
+
+def _pause(release: Release, lookup: Lookup, kubeadms: Iterable[tuple[ReleaseFile, int]]) -> Pause:
+    """The sandbox image: from the release's own kubeadm where it can be asked, else from the catalogue."""
+    listed = [image.reference for image in kubernetes_images(release)]
+    pause = next(image.reference for image in kubernetes_images(release) if image.purpose == "pause")
+    for file, size in kubeadms:
+        told = lookup.kubeadm_images(file.url, file.digest, size, release.version, file.platform)
+        if told is not None:
+            _demand_same(release, listed, told)
+            return Pause(pause, "kubeadm")
+    return Pause(pause, "catalogue")
+
+
+def _demand_same(release: Release, listed: Iterable[Reference], told: Iterable[Reference]) -> None:
+    ours, theirs = set(listed), set(told)
+    if ours != theirs:
+        raise InputError(
+            f"kubeadm v{release.version} wants other images than the catalogue lists",
+            where=f"kubernetes {release.version}, catalogue {release.catalogue}",
+            wanted="\n".join(sorted(str(image) for image in theirs - ours)) or "nothing more (from kubeadm)",
+            got="\n".join(sorted(str(image) for image in ours - theirs)) or "nothing instead (from the catalogue)",
+            next_step=f"give the right tags in a folder of yours: --catalog DIR, kubernetes/v{release.minor}.yaml",
+        )
+
+
+def _runtime(kind: str, platform: Platform, catalog: Catalog, lookup: Lookup) -> LockedRuntime:
+    if kind != "catalogue":
+        return lookup.runtime(kind, platform)
+    choice = catalog.runtime()
+    python = choice.pythons.get(choice.default)
+    archive = python.archives.get(platform) if python else None
+    if python is None or archive is None:
+        raise InputError(
+            "the catalogue has no runtime for this",
+            where=f"runtime.yaml, Python {choice.default} for {platform}",
+            wanted="an archive with its SHA-256",
+            got="none",
+            next_step="bundle catalog check, or --runtime host or a file",
+        )
+    source = archive.source
+    return LockedRuntime(
+        kind,
+        platform,
+        python.version,
+        source.origin,
+        archive.digest,
+        lookup.file_size_bytes(source.origin),
+        python.wheels.get(platform, ()),
+        source.trust,
+        source.catalogue,
+    )
+
+
+def _bundled_file(file: ReleaseFile) -> BundledFile:
+    return BundledFile(
+        file.component, file.version, file.platform, file.digest, file.roles, file.placement, file.source
+    )
+
+
+def _bundled_image(
+    image: RequiredImage, found: ResolvedImage, platforms: tuple[Platform, ...], catalogue: str
+) -> BundledImage:
+    if set(found.platforms) != set(platforms):
+        raise InputError(
+            "an image is not there for every platform",
+            where=str(image.reference),
+            wanted=", ".join(platforms),
+            got=", ".join(sorted(found.platforms)) or "none",
+        )
+    source = Source(str(image.reference), "first-seen", catalogue)
+    return BundledImage(image.reference, found.blob.digest, image.purpose, image.roles, found.platforms, source)
+
+
+def _unique(blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    """Each blob once, by digest; raises :class:`IntegrityError` for one digest with two sizes.
+
+    Equal bytes can have two media types (one layer in a Docker and in an OCI image): the first by name is taken.
+    """
+    found: dict[Digest, Descriptor] = {}
+    for blob in sorted(blobs, key=lambda blob: (blob.digest, blob.media_type, blob.size_bytes)):
+        known = found.setdefault(blob.digest, blob)
+        if known.size_bytes != blob.size_bytes:
+            raise IntegrityError(
+                "one digest is told with two sizes",
+                where=blob.digest,
+                wanted=f"{known.size_bytes} bytes",
+                got=f"{blob.size_bytes} bytes",
+            )
+    return tuple(found.values())

@@ -1,0 +1,51 @@
+"""Versions and version ranges as the catalogue writes them: semantic versions, no leading ``v``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import semver
+
+from bundler.errors import InputError
+
+
+def parse_version(text: str) -> semver.Version:
+    """The semantic version ``text``, for ordering; raises :class:`InputError`."""
+    try:
+        return semver.Version.parse(text)
+    except ValueError:
+        raise InputError("not a semantic version", wanted="a version like 1.30.14", got=text[:100]) from None
+
+
+def newest_first(versions: Iterable[str]) -> list[str]:
+    """``versions`` from the newest to the oldest."""
+    return sorted(versions, key=parse_version, reverse=True)
+
+
+@dataclass(frozen=True)
+class VersionRange:
+    """``>=1.7.24 <1.8.0 || >=2.0.1 <2.2.0``: alternatives of comparisons that must all hold; ``text`` as written."""
+
+    text: str
+    alternatives: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> VersionRange:
+        """The range ``text`` means; raises :class:`InputError`."""
+        alternatives = tuple(tuple(part.split()) for part in text.split("||"))
+        try:
+            for comparison in (comparison for part in alternatives for comparison in part):
+                semver.Version(0).match(comparison)
+        except ValueError:
+            alternatives = ()
+        if not all(alternatives) or not alternatives:
+            raise InputError("not a version range", wanted="a range like '>=1.7.24 <1.8.0 || >=2.0.1'", got=text[:100])
+        return cls(text, alternatives)
+
+    def __contains__(self, version: object) -> bool:
+        parsed = parse_version(str(version))
+        return any(all(parsed.match(comparison) for comparison in part) for part in self.alternatives)
+
+    def __str__(self) -> str:
+        return self.text
