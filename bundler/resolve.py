@@ -134,7 +134,7 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
 def _demand_known(request: BuildRequest) -> None:
     for what, got, known in (("cni", request.cni, CNIS), ("runtime", request.runtime, RUNTIME_KINDS)):
         if got not in known:
-            raise InputError(f"no such {what}", where=f"--{what} {got}", wanted=f"one of {', '.join(known)}", got=got)
+            raise InputError(f"no such {what}", where=f"--{what} {got}", wanted=", ".join(known), got=got)
     if not request.platforms:
         raise InputError("nothing to build for", where="--arch", wanted="at least one architecture", got="none")
 
