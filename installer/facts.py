@@ -106,6 +106,7 @@ class NodeFacts:
     systemd: bool
     effective_uid: int
     now_seconds: float
+    clock_synchronised: bool
     cpus: int
     memory_bytes: int
     swaps: tuple[Swap, ...]
@@ -145,6 +146,7 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> N
         systemd=view.stat("/run/systemd/system") is not None,
         effective_uid=view.effective_uid(),
         now_seconds=view.now_seconds(),
+        clock_synchronised=probes.clock_synchronised(view),
         cpus=probes.cpus(view),
         memory_bytes=probes.memory_bytes(view),
         swaps=tuple(Swap(*found) for found in probes.swaps(view)),

@@ -78,6 +78,11 @@ def cgroup_version(view: NodeView) -> int:
     return 1 if view.list_dir("/sys/fs/cgroup") else 0
 
 
+def clock_synchronised(view: NodeView) -> bool:
+    """Whether systemd says that a time source keeps the clock."""
+    return view.query(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]).stdout.strip() == "yes"
+
+
 def cpus(view: NodeView) -> int:
     """How many processors are online."""
     count = 0

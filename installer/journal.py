@@ -1,0 +1,168 @@
+"""The journal: what one run did to this machine, each change with what was there before.
+
+One run is one append-only file of JSON lines under :data:`FOLDER`; every line is on disk before the change it
+announces. Replaced files are kept beside it (0600). A run that is cut off leaves at most a torn last line, which
+reading leaves out. Resuming is running again; the journal serves ``status``, ``reset`` and going back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from installer.errors import InputError, OperatorError
+
+FOLDER = Path("/var/lib/airgap-bundle/journal")
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its file tells it: its name, its records in order, and whether it came to its end."""
+
+    name: str
+    records: tuple[dict[str, Any], ...]
+
+    @property
+    def verb(self) -> str:
+        """What was asked for: ``install``, ``reset``."""
+        return str(self.records[0].get("verb", "")) if self.records else ""
+
+    @property
+    def outcome(self) -> str:
+        """``done``, ``failed``, or ``cut off`` when the run never wrote its end."""
+        last = self.records[-1] if self.records else {}
+        return str(last.get("outcome", "cut off")) if last.get("what") == "end" else "cut off"
+
+    def of(self, what: str) -> Iterator[dict[str, Any]]:
+        """The records of one kind."""
+        return (record for record in self.records if record.get("what") == what)
+
+
+class Journal:
+    """The journal of a run that is under way; made by :func:`open_journal`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self._folder = folder
+        self._kept = 0
+        self._step = ""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._handle = os.open(folder / f"{name}.jsonl", flags, 0o600)
+
+    def record(self, what: str, **fields: Any) -> None:
+        """Appends one record, named with the step under way, and waits until it is on disk."""
+        named = {"step": self._step} if self._step else {}
+        line = json.dumps({"what": what, "at_seconds": round(time.time(), 3)} | named | fields, sort_keys=True)
+        data = line.encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+            os.fsync(self._handle)
+        except OSError as error:
+            raise OperatorError("cannot write the journal", where=str(self._folder), got=error.strerror) from error
+
+    @contextmanager
+    def during(self, step_id: str) -> Iterator[None]:
+        """Names the step that the records made inside belong to."""
+        self._step = step_id
+        try:
+            yield
+        finally:
+            self._step = ""
+
+    def keep(self, chunks: Iterable[bytes]) -> str:
+        """Keeps the content of a file about to be replaced; returns its name for :meth:`read_kept`."""
+        folder = self._folder / f"{self.name}.kept"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._kept += 1
+        path = folder / f"{self._kept:04d}"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return f"{folder.name}/{path.name}"
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._handle)
+
+
+@contextmanager
+def open_journal(folder: Path, verb: str, **fields: Any) -> Iterator[Journal]:
+    """A journal for one run, from its ``run`` record to its ``end`` record; only one run at a time.
+
+    The end says ``done``, or ``failed`` with the error; a run that is killed has no end.
+    """
+    with _locked(folder):
+        name = _fresh_name(folder)
+        journal = Journal(folder, name)
+        try:
+            journal.record("run", verb=verb, **fields)
+            yield journal
+        except OperatorError as error:
+            journal.record("end", outcome="failed", error=error.to_dict())
+            raise
+        except BaseException as error:
+            journal.record("end", outcome="failed", error={"error": type(error).__name__})
+            raise
+        else:
+            journal.record("end", outcome="done")
+        finally:
+            journal.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OperatorError("cannot open the journal", where=str(folder), got=error.strerror) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(
+            "another run is changing this machine",
+            where=str(folder / _LOCK),
+            wanted="one run at a time",
+            next_step="wait until it has ended, then run this again",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _fresh_name(folder: Path) -> str:
+    stem = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number = sum(1 for path in folder.glob(f"{stem}-*.jsonl"))
+    return f"{stem}-{number:02d}"
+
+
+def read_runs(folder: Path) -> tuple[Run, ...]:
+    """Every run, oldest first; empty where there is no journal."""
+    return tuple(Run(path.stem, tuple(_records(path))) for path in sorted(folder.glob("*.jsonl")))
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):  # no newline behind it: the machine stopped while it was written
+                return
+            raise OperatorError("the journal is damaged", where=f"{path}, line {number}") from None
+        yield record

@@ -1,0 +1,100 @@
+"""Checks of disk space: what the bundle's contents need, added up per file system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.index import BundledFile
+from installer.bundle.platform import Platform
+from installer.node import DiskSpace
+from installer.preflight.finding import Finding, Subject, ok, problem, warn
+
+ETCD_BYTES = 512_000_000
+"""What etcd takes on an empty cluster: its write-ahead log is allocated in 64 MB pieces, and one snapshot."""
+KUBELET_BYTES = 100_000_000
+FREE_AFTERWARDS = 0.15
+"""Below this share the kubelet starts to remove images."""
+_MEGA = 1_000_000
+
+
+def space(subject: Subject) -> Iterator[Finding]:
+    """One finding per file system that is written to."""
+    if subject.again:
+        yield ok("disk", "already installed")
+        return
+    needs = needed_bytes(subject)
+    for mount in sorted(needs):
+        disk = next(disk for disk in subject.facts.disks.values() if disk.mount == mount)
+        yield _judge(disk, needs[mount], subject.config.containerd_root)
+
+
+def _judge(disk: DiskSpace, need_bytes: int, root: str) -> Finding:
+    name = f"disk {disk.mount}"
+    seen = f"{need_bytes / _MEGA:.1f} MB needed, {disk.free_bytes / _MEGA:.1f} MB free"
+    if disk.free_bytes < need_bytes:
+        fix = f"free space on {disk.mount}, or put {root} on a larger disk (containerd.root in cluster.yaml)"
+        return problem(name, seen, "the install would fill it", fix)
+    left = (disk.free_bytes - need_bytes) / max(disk.total_bytes, 1)
+    if left < FREE_AFTERWARDS:
+        why = f"{left:.0%} would be left; below {FREE_AFTERWARDS:.0%} the kubelet starts to remove images"
+        return warn(name, seen, why)
+    return ok(name, seen)
+
+
+def needed_bytes(subject: Subject) -> dict[str, int]:
+    """The bytes each file system needs, by mount point."""
+    needs: dict[str, int] = {}
+
+    def add(path: str, size_bytes: int) -> None:
+        mount = disk_of(subject.facts.disks, path).mount
+        needs[mount] = needs.get(mount, 0) + size_bytes
+
+    for path, size_bytes in _parts(subject):
+        add(path, size_bytes)
+    return needs
+
+
+def _parts(subject: Subject) -> Iterator[tuple[str, int]]:
+    platform = subject.facts.platform
+    if platform is None:
+        return
+    blobs = subject.index.descriptors()
+    for item in subject.index.files_for(subject.role, platform):
+        yield _folder_of(item), unpacked_bytes(blobs[item.blob])
+    yield subject.config.containerd_root, image_bytes(subject, platform)
+    yield "/var/lib/kubelet", KUBELET_BYTES
+    if subject.role == "cp":
+        yield "/var/lib/etcd", ETCD_BYTES
+
+
+def image_bytes(subject: Subject, platform: Platform) -> int:
+    """What the images take under containerd's root: each blob as it is, and each layer unpacked beside it."""
+    blobs = subject.index.descriptors()
+    stored: set[Digest] = set()
+    layers: set[Digest] = set()
+    for image in subject.index.images_for(subject.role):
+        if platform in image.platforms:
+            stored.update(image.blobs((platform,)))
+            layers.update(image.platforms[platform].layers)
+    return sum(blobs[digest].size_bytes for digest in stored) + sum(unpacked_bytes(blobs[digest]) for digest in layers)
+
+
+def unpacked_bytes(blob: Descriptor) -> int:
+    """A blob's size once unpacked; its own where it is no archive."""
+    return blob.unpacked_size_bytes if blob.unpacked_size_bytes is not None else blob.size_bytes
+
+
+def disk_of(disks: dict[str, DiskSpace], path: str) -> DiskSpace:
+    """The file system ``path`` is on: that of the nearest folder that was asked about."""
+    above = [known for known in disks if path == known or path.startswith(known.rstrip("/") + "/")]
+    return disks[max(above, key=len)]
+
+
+def _folder_of(item: BundledFile) -> str:
+    placement = item.placement
+    return placement.target or next(iter(placement.members.values()))
+
+
+CHECKS = (space,)

@@ -1,0 +1,110 @@
+"""Checks of the network: ports, address plan, firewall. And which address is the node's."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from installer.errors import InputError
+from installer.facts import Address, NodeFacts
+from installer.preflight.finding import Finding, Subject, ok, problem, warn
+
+CONTROL_PLANE_PORTS = {
+    2379: "etcd clients",
+    2380: "etcd peers",
+    6443: "kube-apiserver",
+    10257: "kube-controller-manager",
+    10259: "kube-scheduler",
+}
+NODE_PORTS = {10248: "kubelet health", 10249: "kube-proxy metrics", 10250: "kubelet", 10256: "kube-proxy health"}
+
+
+def choose_address(facts: NodeFacts, wanted: str | None) -> Address:
+    """The node's address: the one asked for, or the only one there is; :class:`InputError` lists the candidates."""
+    candidates = facts.addresses
+    listing = "\n".join(f"{item.address}  on {item.interface}" for item in candidates) or "none"
+    if wanted is not None:
+        for item in candidates:
+            if _same(item.address, wanted):
+                return item
+        raise InputError(
+            "the address is not on this machine",
+            where=f"--address {wanted}",
+            wanted="one of the addresses of this machine",
+            got=listing,
+            next_step="give --address one of these; 'ip addr' shows all of them",
+        )
+    if facts.installed is not None:
+        for item in candidates:
+            if item.address == facts.installed.address:
+                return item
+    if len(candidates) == 1:
+        return candidates[0]
+    raise InputError(
+        "no address to use" if not candidates else "more than one address could be the node's",
+        where="--address",
+        wanted="one address that the other nodes reach this one at",
+        got=listing,
+        next_step="bring an interface up with an address" if not candidates else "say which one with --address",
+    )
+
+
+def address(subject: Subject) -> Finding:
+    """The node's address must not be one that pods or services will have."""
+    own = ipaddress.ip_address(subject.address)
+    for field, text in (("podSubnet", subject.config.pod_subnet), ("serviceSubnet", subject.config.service_subnet)):
+        if own in ipaddress.ip_network(text):
+            why = f"{field} {text} holds it: packets to the node would be taken for the cluster's own"
+            return problem("address", subject.address, why, f"another {field} in cluster.yaml")
+    return ok("address", subject.address)
+
+
+def address_plan(subject: Subject) -> Finding:
+    """The networks this machine is in must not overlap the cluster's own."""
+    for item in subject.facts.addresses:
+        network = ipaddress.ip_network(f"{item.address}/{item.prefix_length}", strict=False)
+        for field in ("podSubnet", "serviceSubnet"):
+            text = subject.config.pod_subnet if field == "podSubnet" else subject.config.service_subnet
+            planned = ipaddress.ip_network(text)
+            if network.version == planned.version and network.overlaps(planned):
+                why = f"{field} {planned} overlaps it: one side would not be reached"
+                return problem(
+                    "address-plan", f"{network} on {item.interface}", why, f"another {field} in cluster.yaml"
+                )
+    return ok("address-plan", f"pods {subject.config.pod_subnet}, services {subject.config.service_subnet}")
+
+
+def ports(subject: Subject) -> Finding:
+    """Nothing else may listen where the cluster's parts will."""
+    if subject.again:
+        return ok("ports", "in use by this install")
+    wanted = NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {})
+    taken = [port for port in sorted(wanted) if port in subject.facts.listening_ports]
+    if taken:
+        seen = ", ".join(f"{port} ({wanted[port]})" for port in taken)
+        return problem("ports", f"taken: {seen}", "another program listens there", "stop it: ss -ltnp shows which one")
+    return ok("ports", f"{len(wanted)} free")
+
+
+def firewall(subject: Subject) -> Finding:
+    """A firewall on the node must let the cluster's own traffic through; the install does not change its rules."""
+    active = subject.facts.firewalls
+    if not active:
+        return ok("firewall", "none active")
+    tcp = sorted(NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {}))
+    why = f"nodes need TCP {', '.join(map(str, tcp))} and the pod network's traffic between them"
+    return warn("firewall", f"{', '.join(active)} active", why, "open them between the nodes")
+
+
+def route(subject: Subject) -> Finding:
+    """No default route is fine: kubeadm is told the address and never has to guess one."""
+    return ok("route", "default route present" if subject.facts.has_default_route else "no default route, none needed")
+
+
+def _same(left: str, right: str) -> bool:
+    try:
+        return ipaddress.ip_address(left) == ipaddress.ip_address(right)
+    except ValueError:
+        return False
+
+
+CHECKS = (address, address_plan, ports, firewall, route)

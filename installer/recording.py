@@ -1,0 +1,136 @@
+"""A node that writes every change into the journal before it makes it, with what was there before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from installer.bundle.digest import Digest
+from installer.errors import CommandError
+from installer.journal import Journal
+from installer.node import QUERY_TIMEOUT_SECONDS, READ_LIMIT_BYTES, CommandResult, DiskSpace, FileStat, Node, masked
+
+
+class RecordingNode:
+    """``node``, with each change in ``journal`` first; looking goes straight through."""
+
+    def __init__(self, node: Node, journal: Journal) -> None:
+        self._node = node
+        self._journal = journal
+
+    def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.read_bytes(path, limit_bytes)
+
+    def read_text(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> str | None:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.read_text(path, limit_bytes)
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.read_chunks(path)
+
+    def stat(self, path: str) -> FileStat | None:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.stat(path)
+
+    def list_dir(self, path: str) -> tuple[str, ...]:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.list_dir(path)
+
+    def digest(self, path: str) -> Digest | None:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.digest(path)
+
+    def disk_space(self, path: str) -> DiskSpace:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.disk_space(path)
+
+    def which(self, program: str) -> str | None:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.which(program)
+
+    def query(self, argv: Sequence[str], *, timeout_seconds: float = QUERY_TIMEOUT_SECONDS) -> CommandResult:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.query(argv, timeout_seconds=timeout_seconds)
+
+    def effective_uid(self) -> int:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.effective_uid()
+
+    def now_seconds(self) -> float:
+        """See :class:`~installer.node.NodeView`."""
+        return self._node.now_seconds()
+
+    def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._record("write", path)
+        self._node.write_file(path, data, mode=mode, uid=uid, gid=gid)
+
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._record("write", path)
+        self._node.place(path, chunks, mode=mode, digest=digest)
+
+    def make_dir(self, path: str, *, mode: int = 0o755) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._record("make folder", path)
+        self._node.make_dir(path, mode=mode)
+
+    def symlink(self, target: str, path: str) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._record("link", path)
+        self._node.symlink(target, path)
+
+    def remove(self, path: str) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._record("remove", path)
+        self._node.remove(path)
+
+    def remove_tree(self, path: str) -> None:
+        """See :class:`~installer.node.Node`; the content is not kept."""
+        self._journal.record("change", act="remove tree", path=path)
+        self._node.remove_tree(path)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: Iterable[bytes] | None = None,
+        timeout_seconds: float,
+        secrets: Sequence[str] = (),
+    ) -> CommandResult:
+        """See :class:`~installer.node.Node`."""
+        words = [masked(word, secrets) for word in argv]
+        self._journal.record("command", argv=words)
+        try:
+            result = self._node.run(argv, stdin=stdin, timeout_seconds=timeout_seconds, secrets=secrets)
+        except CommandError as error:
+            self._journal.record("command ended", argv=words, code=error.code)
+            raise
+        self._journal.record("command ended", argv=words, code=result.code, seconds=round(result.seconds, 3))
+        return result
+
+    def sleep(self, seconds: float) -> None:
+        """See :class:`~installer.node.Node`."""
+        self._node.sleep(seconds)
+
+    def _record(self, act: str, path: str) -> None:
+        self._journal.record("change", act=act, path=path, made=self._missing_parents(path), before=self._before(path))
+
+    def _before(self, path: str) -> dict[str, Any]:
+        found = self._node.stat(path)
+        if found is None:
+            return {"kind": "absent"}
+        before: dict[str, Any] = {"kind": found.kind, "mode": f"{found.mode:04o}", "uid": found.uid, "gid": found.gid}
+        if found.kind == "symlink":
+            before["target"] = found.link_target
+        elif found.kind == "file":
+            before["kept"] = self._journal.keep(self._node.read_chunks(path))
+        return before
+
+    def _missing_parents(self, path: str) -> list[str]:
+        """The folders above ``path`` that will be made on the way, outermost first."""
+        parts = [part for part in path.split("/") if part][:-1]
+        parents = ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
+        return [parent for parent in parents if self._node.stat(parent) is None]
