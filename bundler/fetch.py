@@ -1,0 +1,196 @@
+"""What a lock needs and the store lacks, fetched in parallel; everything is asked for by digest."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
+from bundler.lockfile import Lock, LockedRuntime
+from bundler.progress import Progress, Task, format_bytes
+from bundler.sources.download import Download, Opening, Wanted
+from bundler.sources.http import Cancelled
+from bundler.sources.upstreams import Upstreams
+from bundler.sources.wheels import fetch_wheels
+from bundler.store import Store
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.reference import Reference
+
+_JOIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class NeededBlob:
+    """One blob of the lock and where it comes from: the ``url`` of a file, or an image's ``reference``."""
+
+    blob: Descriptor
+    what: str
+    url: str | None = None
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """What is to be fetched, biggest first, and what is in the store. Wheels count when asked for, without size."""
+
+    missing: tuple[NeededBlob, ...]
+    missing_wheels: tuple[LockedRuntime, ...]
+    missing_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class FetchStats:
+    """What a fetch did."""
+
+    fetched: int
+    fetched_bytes: int
+    stored_bytes: int
+    seconds: float
+
+
+def needed(lock: Lock) -> Iterator[NeededBlob]:
+    """Every blob of the lock once, wheels excepted."""
+    descriptors = {blob.digest: blob for blob in lock.blobs}
+    seen: set[Digest] = set()
+    for blob in _named(lock, descriptors):
+        if blob.blob.digest not in seen:
+            seen.add(blob.blob.digest)
+            yield blob
+
+
+def _named(lock: Lock, descriptors: dict[Digest, Descriptor]) -> Iterator[NeededBlob]:
+    for item in lock.files:
+        what = f"{item.component} {item.version} {item.platform}"
+        yield NeededBlob(descriptors[item.blob], what, url=item.source.origin)
+    for runtime in lock.runtimes:
+        if runtime.kind == "catalogue":
+            blob = Descriptor(runtime.digest, runtime.size_bytes, "application/gzip")
+            yield NeededBlob(blob, f"CPython {runtime.python} {runtime.platform}", url=runtime.origin)
+    for image in lock.images:
+        for digest in image.blobs():
+            yield NeededBlob(descriptors[digest], f"{image.reference} {digest.short}", reference=image.reference)
+
+
+def plan_fetch(lock: Lock, store: Store) -> FetchPlan:
+    """What :func:`fetch` would do."""
+    missing, stored_bytes = [], 0
+    for blob in needed(lock):
+        if store.has(blob.blob.digest, blob.blob.size_bytes):
+            stored_bytes += blob.blob.size_bytes
+        else:
+            missing.append(blob)
+    missing.sort(key=lambda item: (-item.blob.size_bytes, item.blob.digest))
+    wheels = tuple(runtime for runtime in lock.runtimes if any(not store.has(wheel.digest) for wheel in runtime.wheels))
+    return FetchPlan(tuple(missing), wheels, sum(item.blob.size_bytes for item in missing), stored_bytes)
+
+
+def fetch(lock: Lock, store: Store, upstreams: Upstreams, jobs: int, progress: Progress) -> FetchStats:
+    """Brings everything the lock needs into the store, ``jobs`` downloads at a time.
+
+    The first failure ends the other downloads where they are, resumable; the error raised names every failure.
+    So does Ctrl-C.
+    """
+    started_seconds = time.monotonic()
+    plan = plan_fetch(lock, store)
+    _demand_room(plan, store)
+    for runtime in plan.missing_wheels:
+        fetch_wheels(runtime, store, upstreams.http.settings.ca_file)
+    if plan.missing:
+        with progress.task("fetch", plan.missing_bytes) as task:
+            _Workers(plan.missing, store, upstreams, task).run(jobs)
+    return FetchStats(
+        len(plan.missing) + len(plan.missing_wheels),
+        plan.missing_bytes,
+        plan.stored_bytes,
+        time.monotonic() - started_seconds,
+    )
+
+
+def _demand_room(plan: FetchPlan, store: Store) -> None:
+    free_bytes = shutil.disk_usage(store.root).free
+    if free_bytes < plan.missing_bytes:
+        raise InputError(
+            "not enough room for the store",
+            where=str(store.root),
+            wanted=format_bytes(plan.missing_bytes),
+            got=f"{format_bytes(free_bytes)} free",
+            next_step="make room, or name another place with --store DIR",
+        )
+
+
+class _Workers:
+    """Threads that take blobs off one queue until it is empty or something fails."""
+
+    def __init__(self, blobs: Sequence[NeededBlob], store: Store, upstreams: Upstreams, task: Task) -> None:
+        self._queue: queue.SimpleQueue[NeededBlob] = queue.SimpleQueue()
+        for blob in blobs:
+            self._queue.put(blob)
+        self._upstreams = upstreams
+        self._task = task
+        self._download = Download(upstreams.http, store, task.advance, task.note)
+        self._failures: list[BaseException] = []
+
+    def run(self, jobs: int) -> None:
+        """Fetches all; raises what went wrong once every thread has stopped."""
+        # Daemons: after Ctrl-C a read that hangs in the kernel must not hold the program until it times out.
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(max(1, jobs))]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(_JOIN_SECONDS)
+        except BaseException:
+            self._upstreams.cancel.set()
+            for thread in threads:
+                thread.join(_JOIN_SECONDS)
+            raise
+        if self._failures:
+            raise _combined(self._failures)
+
+    def _work(self) -> None:
+        while not self._upstreams.cancel.is_set():
+            try:
+                blob = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                wanted = Wanted(blob.blob.digest, blob.blob.size_bytes, blob.what)
+                self._download.run(wanted, self._openings(blob))
+                self._task.item(blob.what, blob.blob.size_bytes)
+            except Cancelled:
+                return
+            except BaseException as error:
+                self._failures.append(error)
+                self._upstreams.cancel.set()
+
+    def _openings(self, blob: NeededBlob) -> list[Opening]:
+        if blob.reference is not None:
+            return self._upstreams.blob_openings(blob.reference, blob.blob)
+        return self._upstreams.file_openings(blob.url or "")
+
+
+def _combined(failures: Sequence[BaseException]) -> BaseException:
+    """One error for all: the only one as it is; several of ours under the gravest family; anything else first."""
+    ours = [failure for failure in failures if isinstance(failure, OperatorError)]
+    if len(failures) == 1:
+        return failures[0]
+    if len(ours) < len(failures):
+        return next(failure for failure in failures if not isinstance(failure, OperatorError))
+    message = f"{len(ours)} files could not be fetched"
+    where = "\n".join(f"{error.message} ({_on_one_line(error.where)})" for error in ours)
+    got = "\n".join(_on_one_line(error.got) for error in ours)
+    if any(isinstance(error, IntegrityError) for error in ours):
+        return IntegrityError(message, where=where, got=got, next_step=ours[0].next_step)
+    temporary = any(isinstance(error, SourceError) and error.temporary for error in ours)
+    return SourceError(message, temporary=temporary, where=where, got=got, next_step=ours[0].next_step)
+
+
+def _on_one_line(text: str | None) -> str:
+    return "; ".join((text or "nothing more is known").splitlines())
