@@ -29,8 +29,11 @@ class Finding:
     where: str
     what: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
 
-def check_catalog(catalog: Catalog) -> list[Finding]:
+
+def check(catalog: Catalog) -> list[Finding]:
     """Every finding, sorted; an empty list is the proof. A document that cannot be read is a finding, too."""
     findings: list[Finding] = []
     files: list[ReleaseFile] = []

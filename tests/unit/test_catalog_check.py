@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bundler.catalog import Catalog
-from bundler.catalog_check import Finding, check_catalog
+from bundler.catalog_check import Finding, check
 from tests.unit.catalogue_folders import minor_document, overlaid, sums
 
 IMAGES = {"coredns": "v1.11.3", "etcd": "3.5.15-0", "pause": "3.9"}
@@ -23,7 +23,7 @@ def choice(name: str, default: str, supported: str = ">=0.0.0") -> dict[str, Any
 
 
 def test_the_built_in_catalogue_is_whole() -> None:
-    assert check_catalog(Catalog.load()) == []
+    assert check(Catalog.load()) == []
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_the_built_in_catalogue_is_whole() -> None:
     ],
 )
 def test_finds_what_is_not_whole(tmp_path: Path, documents: dict[str, Any], finding: Finding) -> None:
-    assert finding in check_catalog(overlaid(tmp_path / "site", documents))
+    assert finding in check(overlaid(tmp_path / "site", documents))
 
 
 @pytest.mark.parametrize("name", ["kubernetes/v1.30.yaml", "components/runc.yaml", "runtime.yaml"])
 def test_a_document_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> None:
-    findings = check_catalog(overlaid(tmp_path / "site", {name: "schema: 7\n"}))
+    findings = check(overlaid(tmp_path / "site", {name: "schema: 7\n"}))
     assert any(finding.where.endswith(name) and "newer" in finding.what for finding in findings)
