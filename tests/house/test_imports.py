@@ -18,7 +18,7 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 LAYERS = (
     {"cli", "__main__"},
     {"assemble", "build", "fetch", "lookup"},
-    {"resolve", "sources", "store", "pack", "runtime", "catalog_check"},
+    {"resolve", "sources", "store", "pack", "measure", "launcher", "runtime", "host_python", "elf", "catalog_check"},
     {"lockfile", "catalog", "catalogue", "imagelist", "mirrors", "versions", "progress"},
     {"errors"},
 )

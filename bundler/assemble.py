@@ -1,0 +1,211 @@
+"""From a lock and a store to the media set: a folder with ``install``, the tarball and ``SHA256SUMS``.
+
+Everything is written into a hidden folder beside the final one, synced, and renamed: what bears the final name is
+finished. The lock is written beside it. Nothing here opens a socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.errors import IntegrityError, OperatorError
+from bundler.lockfile import Lock
+from bundler.measure import UnpackedSizes
+from bundler.pack import BlobSource, write_tarball
+from installer.bundle import mediatypes
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.index import BundleIndex
+from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
+from installer.bundle.sums import SUMS_NAME, sums_text
+from installer.bundle.verify import verify
+
+MINIMUM_INSTALLER = "0.1.0"
+"""The oldest installer that reads what is written here; raised when the format or its meaning changes."""
+INSTALL_NAME = "install"
+LOCK_SUFFIX = ".lock.json"
+
+
+@dataclass(frozen=True)
+class MediaSet:
+    """A finished media set. ``kept`` says that it was there already and was proven to be the same."""
+
+    folder: Path
+    tarball: Path
+    lock: Path
+    identity: Digest
+    size_bytes: int
+    kept: bool
+
+
+def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) -> BundleIndex:
+    """``bundle.json`` for a lock. Members are in the order files, image documents, layers, each by digest."""
+    files = {item.blob for item in lock.files}
+
+    def order(blob: Descriptor) -> tuple[int, str]:
+        if blob.digest in files:
+            return 0, blob.digest
+        kinds = (mediatypes.INDEXES, mediatypes.MANIFESTS, {mediatypes.OCI_CONFIG, mediatypes.DOCKER_CONFIG})
+        rank = next((number for number, kind in enumerate(kinds, start=1) if blob.media_type in kind), 4)
+        return rank, blob.digest
+
+    return BundleIndex(
+        name=lock.name,
+        kubernetes=lock.kubernetes,
+        platforms=lock.platforms,
+        cni=lock.cni,
+        created_seconds=lock.created_seconds,
+        minimum_installer=MINIMUM_INSTALLER,
+        pause=lock.pause,
+        blobs=sizes.measured(sorted(lock.blobs, key=order), blobs, jobs=jobs),
+        files=lock.files,
+        images=lock.images,
+    )
+
+
+def assemble(
+    lock: Lock,
+    blobs: BlobSource,
+    install: bytes,
+    out: Path,
+    *,
+    sizes: UnpackedSizes,
+    jobs: int,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> MediaSet:
+    """Writes ``out/<name>/`` and ``out/<name>.lock.json``; ``install`` is the finished launcher's bytes.
+
+    A media set of that name that is already the wanted one is proven and kept; another one is replaced at the end.
+    ``progress`` gets the uncompressed bytes done since its last call.
+    """
+    index = index_of(lock, blobs, sizes, jobs=jobs)
+    folder = out / lock.name
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock_path = _write_lock(lock, out)
+        if (size_bytes := _proven(folder, index, install)) is not None:
+            return _media_set(folder, lock_path, index, size_bytes, kept=True)
+        with _partial_folder(out, lock.name) as partial:
+            _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
+            _replace(folder, partial)
+    except OSError as error:
+        raise OperatorError(
+            "the media set cannot be written",
+            where=str(folder),
+            got=str(error),
+            next_step="make room or name another folder with --out DIR; what was fetched stays in the store",
+        ) from None
+    size_bytes = sum(entry.stat().st_size for entry in folder.iterdir())
+    return _media_set(folder, lock_path, index, size_bytes, kept=False)
+
+
+def _media_set(folder: Path, lock_path: Path, index: BundleIndex, size_bytes: int, *, kept: bool) -> MediaSet:
+    tarball = folder / (index.name + TARBALL_SUFFIX)
+    return MediaSet(folder, tarball, lock_path, Digest.of(index.to_bytes()), size_bytes, kept)
+
+
+def _write_lock(lock: Lock, out: Path) -> Path:
+    path = out / (lock.name + LOCK_SUFFIX)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_bytes(lock.to_bytes())
+    partial.replace(path)
+    return path
+
+
+def _proven(folder: Path, index: BundleIndex, install: bytes) -> int | None:
+    """The size of the media set in ``folder`` if it is whole and the wanted one, byte for byte; else ``None``."""
+    try:
+        if not folder.is_dir() or (folder / INSTALL_NAME).read_bytes() != install:
+            return None
+        with open_media_set(folder) as bundle:
+            if bundle.index != index or verify(bundle).unexpected:
+                return None
+    except (OSError, OperatorError):
+        return None
+    return sum(entry.stat().st_size for entry in folder.iterdir())
+
+
+def _write_folder(
+    folder: Path, index: BundleIndex, blobs: BlobSource, install: bytes, *, jobs: int, progress: Callable[[int], None]
+) -> None:
+    tarball = index.name + TARBALL_SUFFIX
+    with (folder / tarball).open("xb") as stream:
+        packed = write_tarball(index, blobs, stream, jobs=jobs, progress=progress)
+    (folder / INSTALL_NAME).write_bytes(install)
+    sums = {tarball: packed.digest, INSTALL_NAME: Digest.of(install)}
+    (folder / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
+    _settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
+
+
+def _settle(folder: Path, modes: Mapping[str, int], mtime_seconds: int) -> None:
+    """Fixed modes and times, and everything on the disk before the folder gets its name."""
+    for path in sorted(folder.iterdir()):
+        path.chmod(modes.get(path.name, 0o644))
+        os.utime(path, (mtime_seconds, mtime_seconds))
+        _sync(path)
+    folder.chmod(0o755)
+    os.utime(folder, (mtime_seconds, mtime_seconds))
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _partial_folder(out: Path, name: str) -> Iterator[Path]:
+    """A hidden folder to build in, gone at the end unless renamed; what killed builds left behind goes first.
+
+    A build holds a lock on its own folder, so that another one does not take it for such a remnant.
+    """
+    prefix = f".{name}.partial-"
+    for left in out.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(folder: Path, finished: Path) -> None:
+    """Gives ``finished`` the name of ``folder``; what had it before is put aside first and removed afterwards."""
+    if not folder.exists():
+        finished.rename(folder)
+    else:
+        if not folder.is_dir():
+            raise IntegrityError(
+                "the media set's name is taken by something else", where=str(folder), wanted="a folder"
+            )
+        aside = folder.with_name(f".{folder.name}.partial-replaced-{os.getpid()}")
+        folder.rename(aside)
+        try:
+            finished.rename(folder)
+        except OSError:
+            aside.rename(folder)
+            raise
+        shutil.rmtree(aside)
+    _sync(folder.parent)

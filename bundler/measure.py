@@ -1,0 +1,96 @@
+"""How large compressed blobs are once unpacked: only the bytes themselves tell, so each is read through once.
+
+The answer is kept by digest in a folder beside the store (a file ``<hex>`` holding the number); a digest never
+changes its meaning, so an answer never expires.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import zstandard
+
+from bundler.errors import FormatError
+from bundler.pack import BlobSource, VerifiedReader
+from installer.bundle import mediatypes
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.ordered import ordered_map
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+class UnpackedSizes:
+    """Unpacked sizes of blobs, remembered in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def measured(self, blobs: Iterable[Descriptor], source: BlobSource, *, jobs: int) -> tuple[Descriptor, ...]:
+        """The descriptors in the same order, compressed archives with their unpacked size."""
+
+        def measure(blob: Descriptor) -> Descriptor:
+            if not mediatypes.is_compressed(blob.media_type):
+                return blob
+            return replace(blob, unpacked_size_bytes=self._size(blob, source))
+
+        return tuple(ordered_map(measure, blobs, jobs=jobs))
+
+    def _size(self, blob: Descriptor, source: BlobSource) -> int:
+        path = self._folder / blob.digest.hex
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(path.read_text(encoding="ascii"))
+        with source.open(blob.digest) as reader:
+            size_bytes = unpacked_size(reader, blob)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(f"{size_bytes}\n", encoding="ascii")
+        partial.replace(path)
+        return size_bytes
+
+
+def unpacked_size(reader: VerifiedReader, blob: Descriptor) -> int:
+    """The number of bytes the gzip or zstd stream in ``reader`` unpacks to, in one pass and constant memory."""
+    raw = io.BufferedReader(_Raw(reader), _CHUNK_BYTES)
+    try:
+        if blob.media_type.endswith("zstd"):
+            with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
+                return _count(stream)
+        with gzip.GzipFile(fileobj=raw) as stream:
+            return _count(stream)
+    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+        raise FormatError(
+            "a blob is not the compressed archive its media type says",
+            where=blob.digest,
+            wanted=blob.media_type,
+            got=str(error),
+            next_step="its bytes are the ones upstream serves; report it there, or use another version",
+        ) from None
+
+
+def _count(stream: gzip.GzipFile | zstandard.ZstdDecompressionReader) -> int:
+    size_bytes = 0
+    while data := stream.read(_CHUNK_BYTES):
+        size_bytes += len(data)
+    return size_bytes
+
+
+class _Raw(io.RawIOBase):
+    """A verified reader as a raw stream, which is what the decompressors take."""
+
+    def __init__(self, reader: VerifiedReader) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._reader.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

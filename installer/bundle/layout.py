@@ -1,0 +1,150 @@
+"""The tarball as a function of the index: which members it has, their exact headers, and where each one is.
+
+Members in order: ``bundle.json``, ``oci-layout``, ``index.json``, then ``blobs/sha256/<hex>`` in the order of
+``index.blobs``. Each is a 512-byte ustar header, the content, and zeros up to the next multiple of 512; two zero
+blocks end the stream. Nothing in a header comes from a file system, so every byte that is not content is computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.errors import FormatError
+from installer.bundle.index import BundledImage, BundleIndex
+from installer.bundle.mediatypes import OCI_INDEX
+
+BLOCK_BYTES = 512
+FRAME_BYTES = 4 * 1024 * 1024
+"""A member is compressed in independent pieces of this many bytes (header and padding included)."""
+END = bytes(2 * BLOCK_BYTES)
+INDEX_NAME = "bundle.json"
+_LARGEST_OCTAL = 8**11 - 1
+_OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member: where its header begins in the uncompressed stream, and the digest its content must have."""
+
+    name: str
+    digest: Digest
+    size_bytes: int
+    offset_bytes: int
+    mtime_seconds: int
+
+    @property
+    def header(self) -> bytes:
+        """The exact 512 bytes before the content."""
+        return tar_header(self.name, self.size_bytes, self.mtime_seconds)
+
+    @property
+    def content_offset_bytes(self) -> int:
+        """Where the content begins in the uncompressed stream."""
+        return self.offset_bytes + BLOCK_BYTES
+
+    @property
+    def padding(self) -> bytes:
+        """The zeros after the content."""
+        return padding(self.size_bytes)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Header, content and padding together."""
+        return BLOCK_BYTES + self.size_bytes + len(self.padding)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All members of one tarball. ``documents`` are the contents of those that the index itself decides."""
+
+    members: tuple[Member, ...]
+    documents: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, index: BundleIndex) -> Layout:
+        """The layout that ``index`` stands for."""
+        documents = {
+            INDEX_NAME: index.to_bytes(),
+            "oci-layout": _OCI_LAYOUT,
+            "index.json": index_json_for(index.images, index.descriptors()),
+        }
+        contents = [(name, Digest.of(data), len(data)) for name, data in documents.items()]
+        contents += [(blob_name(blob.digest), blob.digest, blob.size_bytes) for blob in index.blobs]
+        members: list[Member] = []
+        offset_bytes = 0
+        for name, digest, size_bytes in contents:
+            members.append(Member(name, digest, size_bytes, offset_bytes, index.created_seconds))
+            offset_bytes += members[-1].stored_bytes
+        return cls(tuple(members), documents)
+
+    @property
+    def size_bytes(self) -> int:
+        """The uncompressed stream's length."""
+        return self.members[-1].offset_bytes + self.members[-1].stored_bytes + len(END)
+
+    def frame_sizes(self) -> Iterator[int]:
+        """The uncompressed size of each frame: members cut into pieces, then the two zero blocks."""
+        for member in self.members:
+            yield from piece_sizes(member.stored_bytes)
+        yield len(END)
+
+
+def blob_name(digest: Digest) -> str:
+    """Where a blob is in an OCI image layout."""
+    return f"blobs/sha256/{digest.hex}"
+
+
+def padding(size_bytes: int) -> bytes:
+    """The zeros that fill content of this size up to a whole number of blocks."""
+    return bytes(-size_bytes % BLOCK_BYTES)
+
+
+def piece_sizes(total_bytes: int) -> Iterator[int]:
+    """``total_bytes`` cut into frames."""
+    for offset_bytes in range(0, total_bytes, FRAME_BYTES):
+        yield min(FRAME_BYTES, total_bytes - offset_bytes)
+
+
+def tar_header(name: str, size_bytes: int, mtime_seconds: int) -> bytes:
+    """A regular file's ustar header: mode 0644, owner 0, no names; sizes from 8 GiB in GNU tar's base-256 form."""
+    encoded = name.encode("ascii")
+    if len(encoded) > 100 or mtime_seconds > _LARGEST_OCTAL:
+        raise FormatError("does not fit a tar header", where=name, got=f"mtime {mtime_seconds}")
+    size = b"%011o\0" % size_bytes if size_bytes <= _LARGEST_OCTAL else b"\x80" + size_bytes.to_bytes(11, "big")
+    owner = b"0000000\0"
+    before = encoded.ljust(100, b"\0") + b"0000644\0" + owner + owner + size + b"%011o\0" % mtime_seconds
+    after = b"0" + bytes(100) + b"ustar\00000" + bytes(64) + owner + owner + bytes(167)
+    checksum = sum(before) + sum(after) + 8 * 0x20
+    return before + b"%06o\0 " % checksum + after
+
+
+def index_json_for(images: Iterable[BundledImage], descriptors: Mapping[Digest, Descriptor]) -> bytes:
+    """The OCI image index naming ``images``: each under ``repo:tag`` and under ``repo@digest``, both verbatim."""
+    manifests = []
+    for name, digest in sorted((name, image.blob) for image in images for name in image.names()):
+        blob = descriptors[digest]
+        manifests.append(
+            {
+                "mediaType": blob.media_type,
+                "digest": str(blob.digest),
+                "size": blob.size_bytes,
+                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
+            }
+        )
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def document_chunks(name: str, content: bytes, mtime_seconds: int) -> Iterator[bytes]:
+    """A small member as a tar stream holds it."""
+    yield tar_header(name, len(content), mtime_seconds) + content + padding(len(content))
+
+
+def oci_documents(images: Iterable[BundledImage], index: BundleIndex) -> Iterator[bytes]:
+    """``oci-layout`` and an ``index.json`` for only ``images``, as a tar stream holds them."""
+    yield from document_chunks("oci-layout", _OCI_LAYOUT, index.created_seconds)
+    yield from document_chunks("index.json", index_json_for(images, index.descriptors()), index.created_seconds)
