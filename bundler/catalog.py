@@ -25,7 +25,7 @@ from bundler.catalog_types import BUILT_IN, Component, Layer, Minor, Release, Re
 from bundler.errors import InputError
 from bundler.imagelist import parse_image_list
 from bundler.versions import newest_first, parse_version
-from bundler.yaml_document import open_document, read_document
+from bundler.yaml_document import open_document, read_document, read_text
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 
@@ -179,7 +179,7 @@ class Catalog:
         """The image list of a release out of the topmost catalogue that has one, else ``None``."""
         for folder in reversed(self.folders):
             if path := folder.lists().get(version):
-                return parse_image_list(path.read_text(encoding="utf-8"), where=str(path))
+                return parse_image_list(read_text(path), where=str(path))
         return None
 
     def files(self, release: Release, platforms: Iterable[Platform]) -> Iterator[ReleaseFile]:

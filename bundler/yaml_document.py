@@ -1,4 +1,4 @@
-"""One YAML document from a file: safe types only, a key given twice is refused, errors name the file and line.
+"""One YAML document (or plain text) from a file: safe types only, a key given twice is refused, errors name the place.
 
 YAML itself lets the last of two equal keys win, which in a table of checksums would hide a slip of the hand.
 """
@@ -13,13 +13,17 @@ from installer.bundle.index import demand_schema
 from installer.bundle.strict import Fields, Problems
 
 
-def read_document(path: Path) -> Any:
-    """The document in ``path``; raises :class:`InputError` when it cannot be read or is not one YAML document."""
+def read_text(path: Path) -> str:
+    """The text of ``path``; raises :class:`InputError` when it cannot be read or is not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("the file cannot be read", where=str(path), got=str(error)) from None
-    return parse_document(text, where=str(path))
+
+
+def read_document(path: Path) -> Any:
+    """The document in ``path``; raises :class:`InputError` when it cannot be read or is not one YAML document."""
+    return parse_document(read_text(path), where=str(path))
 
 
 def parse_document(text: str, *, where: str) -> Any:
