@@ -19,7 +19,8 @@ LAYERS = (
     {"cli", "__main__"},
     {"assemble", "build", "fetch", "lookup"},
     {"resolve", "sources", "store", "pack", "measure", "launcher", "runtime", "host_python", "elf", "catalog_check"},
-    {"lockfile", "catalog", "catalogue", "imagelist", "mirrors", "versions", "progress"},
+    {"catalog", "catalog_read", "catalog_types", "imagelist", "lockfile", "mirrors", "versions", "progress"},
+    {"yaml_document"},
     {"errors"},
 )
 
