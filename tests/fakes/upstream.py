@@ -23,6 +23,7 @@ from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 from installer.bundle.digest import Digest
+from tests.fakes.registry_images import Document
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def flip(offset: int) -> Fault:
     def fault(handler: Handler, reply: Reply) -> None:
         body = bytearray(reply.body)
         body[offset] ^= 1
-        handler.serve(Reply(bytes(body), reply.content_type, {}, reply.serves_ranges))
+        handler.serve(Reply(bytes(body), reply.content_type, reply.headers, reply.serves_ranges))
 
     return fault
 
@@ -314,6 +315,14 @@ class Upstream:
             if name:
                 self.add(f"/v2/{repository}/manifests/{name}", body, media_type, Docker_Content_Digest=str(digest))
         return digest
+
+    def add_image(self, repository: str, tag: str, document: Document) -> None:
+        """Puts an image with everything it needs in a repository."""
+        for blob in document.blobs:
+            self.add_blob(repository, blob)
+        for below in document.documents:
+            self.add_image(repository, below.digest, below)
+        self.add_manifest(repository, document.body, document.media_type, tag)
 
     def plan(self, path: str, *faults: Fault) -> None:
         """The next requests for ``path`` meet these faults, one each."""
