@@ -7,6 +7,8 @@ blobs) except the unpacked sizes, which only the bytes themselves tell, and how 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from installer.bundle.strict import Fields, Problems
 
 SCHEMA = 1
 RUNTIME_KINDS = ("catalogue", "file", "host")
+_VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,36 @@ class Lock:
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
         )
         fields.finish()
+        if not problems:
+            problems.extend(lock._problems())
         problems.check("the lock does not have its format", FormatError, where=where)
         return lock
+
+    def _problems(self) -> Iterator[str]:
+        """What makes the lock not whole: names that are no names, and parts that do not fit each other."""
+        if not _VERSION.fullmatch(self.kubernetes):
+            yield f"kubernetes: wanted a version like 1.30.14, got {self.kubernetes!r}"
+        if not self.platforms or list(self.platforms) != sorted(set(self.platforms)):
+            yield "platforms: wanted at least one, each once, sorted"
+        if tuple(runtime.platform for runtime in self.runtimes) != self.platforms:
+            yield "runtimes: wanted one for each platform, in their order"
+        for item in self.files:
+            if item.platform not in self.platforms:
+                yield f"files: {item.component} is for {item.platform}, which the lock is not"
+        for image in self.images:
+            if set(image.platforms) != set(self.platforms):
+                yield f"images: {image.reference} has other platforms than the lock"
+        if self.pause.reference not in {image.reference for image in self.images}:
+            yield f"pause: {self.pause.reference} is not among the images"
+        yield from self._blob_problems()
+
+    def _blob_problems(self) -> Iterator[str]:
+        listed = [blob.digest for blob in self.blobs]
+        named = {item.blob for item in self.files} | {blob for image in self.images for blob in image.blobs()}
+        if len(listed) != len(set(listed)):
+            yield "blobs: a digest is listed twice"
+        yield from (f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
+        yield from (f"blobs: {digest} is listed but not named" for digest in sorted(set(listed) - named))
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping :meth:`from_bytes` takes."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bundler.catalog import built_in_folder
 from bundler.catalog_read import read_component, read_minor, read_runtime
@@ -17,12 +14,9 @@ from bundler.errors import InputError
 from bundler.mirrors import read_profiles
 from bundler.yaml_document import parse_document, read_document
 from tests.unit.catalogue_folders import sums
+from tests.unit.document_changes import anywhere
 
 MANIFESTS = built_in_folder().manifests
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.binary(max_size=2)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(SCALARS, inner, max_size=2), max_leaves=4
-)
 MINOR = {
     **read_document(MANIFESTS / "kubernetes" / "v1.36.yaml"),
     "releases": {"1.36.0": {"images": {"coredns": "v1", "etcd": "3", "pause": "4"}, "sha256": {"kubeadm": sums("a")}}},
@@ -38,30 +32,6 @@ CONTAINERD = {
 }
 RUNTIME = read_document(MANIFESTS / "runtime.yaml")
 MIRRORS = read_document(MANIFESTS / "mirrors.yaml")
-
-
-def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every path in ``node``, the empty one first."""
-    yield path
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in children:
-        yield from places(value, (*path, key))
-
-
-def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """A copy of ``document`` with ``value`` at ``path``."""
-    if not path:
-        return value
-    copied = copy.deepcopy(document)
-    node = copied
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = value
-    return copied
-
-
-def anywhere(document: Any) -> st.SearchStrategy[Any]:
-    return st.builds(changed, st.just(document), st.sampled_from(list(places(document))), VALUES)
 
 
 @settings(max_examples=150, deadline=None)

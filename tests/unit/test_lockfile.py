@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import TRUSTS, BundledFile, BundledImage, Pause, Placement, PlatformImage, Source
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
+from tests.unit.document_changes import anywhere
 
 TEXTS = st.text(min_size=1, max_size=12)
 SIZES = st.integers(0, 2**63 - 1)
@@ -56,45 +58,71 @@ RUNTIMES = st.builds(
     st.sampled_from(TRUSTS),
     st.none() | TEXTS,
 )
-LOCKS = st.builds(
-    Lock,
-    kubernetes=TEXTS,
-    platforms=tuples(PLATFORMS),
-    cni=TEXTS,
-    created_seconds=SIZES,
-    zstd=TEXTS,
-    pause=st.builds(Pause, REFERENCES, st.sampled_from(["kubeadm", "catalogue"])),
-    runtimes=tuples(RUNTIMES),
-    files=tuples(st.builds(BundledFile, TEXTS, TEXTS, PLATFORMS, DIGESTS, ROLES, PLACEMENTS, SOURCES)),
-    images=tuples(
-        st.builds(
-            BundledImage, REFERENCES, DIGESTS, TEXTS, ROLES, st.dictionaries(PLATFORMS, IMAGES, max_size=2), SOURCES
-        )
-    ),
-    blobs=tuples(st.builds(Descriptor, DIGESTS, SIZES, TEXTS, st.none() | SIZES)),
+
+
+@st.composite
+def locks(draw: st.DrawFn) -> Lock:
+    """Any lock that is whole."""
+    platforms = tuple(sorted(draw(st.sets(PLATFORMS, min_size=1))))
+    fixed = st.fixed_dictionaries(dict.fromkeys(platforms, IMAGES))
+    image = st.builds(BundledImage, REFERENCES, DIGESTS, TEXTS, ROLES, fixed, SOURCES)
+    images = draw(st.lists(image, min_size=1, max_size=2))
+    file = st.builds(BundledFile, TEXTS, TEXTS, st.sampled_from(platforms), DIGESTS, ROLES, PLACEMENTS, SOURCES)
+    files = draw(st.lists(file, max_size=2))
+    named = {item.blob for item in files} | {blob for item in images for blob in item.blobs()}
+    return Lock(
+        kubernetes=draw(st.sampled_from(["1.30.14", "1.28.0"])),
+        platforms=platforms,
+        cni=draw(TEXTS),
+        created_seconds=draw(SIZES),
+        zstd=draw(TEXTS),
+        pause=Pause(images[0].reference, draw(st.sampled_from(["kubeadm", "catalogue"]))),
+        runtimes=tuple(replace(draw(RUNTIMES), platform=platform) for platform in platforms),
+        files=tuple(files),
+        images=tuple(images),
+        blobs=tuple(Descriptor(digest, draw(SIZES), draw(TEXTS), draw(st.none() | SIZES)) for digest in sorted(named)),
+    )
+
+
+AMD64, ARM64 = (Platform("linux/amd64"), Platform("linux/arm64"))
+RUNTIME = LockedRuntime("host", AMD64, "3.11", "here", Digest.of(b""), 1)
+LAYER, OTHER = Descriptor(Digest.of(b"layer"), 5, "layer"), Descriptor(Digest.of(b"other"), 5, "layer")
+PAUSE = BundledImage(
+    Reference.parse("registry.k8s.io/pause:3.9"),
+    LAYER.digest,
+    "pause",
+    ("cp",),
+    {AMD64: PlatformImage(LAYER.digest, LAYER.digest, (LAYER.digest,))},
+    Source("registry.k8s.io/pause:3.9", "first-seen"),
 )
-RUNTIME = LockedRuntime("host", Platform("linux/amd64"), "3.11", "here", Digest.of(b""), 1)
 LOCK = Lock(
-    "1.30.14",
-    (Platform("linux/amd64"),),
-    "none",
-    0,
-    "1.5.7",
-    Pause(Reference.parse("registry.k8s.io/pause:3.9"), "kubeadm"),
-    (RUNTIME,),
-    (),
-    (),
-    (),
+    "1.30.14", (AMD64,), "none", 0, "1.5.7", Pause(PAUSE.reference, "kubeadm"), (RUNTIME,), (), (PAUSE,), (LAYER,)
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOCKS)
+@given(locks())
 def test_a_lock_comes_back_from_its_bytes(lock: Lock) -> None:
     data = lock.to_bytes()
     again = Lock.from_bytes(data, where="lock")
     assert again == lock
     assert again.to_bytes() == data
+
+
+WHEEL = LockedWheel("click", "8", "click-8.whl", Digest.of(b"wheel"))
+TOOL = BundledFile(
+    "helm", "1", AMD64, LAYER.digest, ("cp",), Placement(0o755, None, "tar+gzip", {"helm": "/helm"}), PAUSE.source
+)
+FULL = replace(LOCK, runtimes=(replace(RUNTIME, wheels=(WHEEL,)),), files=(TOOL,))
+
+
+@settings(max_examples=150, deadline=None)
+@given(anywhere(FULL.to_dict()))
+def test_any_change_is_read_or_named(document: Any) -> None:
+    try:
+        Lock.from_bytes(json.dumps(document, default=repr, skipkeys=True).encode(), where="the lock")
+    except FormatError as error:
+        assert error.where == "the lock"
 
 
 def test_the_lock_of_a_newer_builder_says_so() -> None:
@@ -124,4 +152,30 @@ def test_what_is_no_lock_is_refused(data: bytes) -> None:
 def test_every_problem_has_its_path(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError) as caught:
         Lock.from_bytes(json.dumps(LOCK.to_dict() | change).encode(), where="lock")
+    assert problem in (caught.value.got or "")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"kubernetes": "../../1.30.14"}, "kubernetes: wanted a version like 1.30.14"),
+        ({"platforms": (), "runtimes": ()}, "platforms: wanted at least one"),
+        ({"platforms": (AMD64, AMD64), "runtimes": (RUNTIME, RUNTIME)}, "platforms: wanted at least one, each once"),
+        ({"runtimes": ()}, "runtimes: wanted one for each platform"),
+        ({"runtimes": (replace(RUNTIME, platform=ARM64),)}, "runtimes: wanted one for each platform"),
+        ({"pause": Pause(Reference.parse("registry.k8s.io/pause:3.8"), "kubeadm")}, "is not among the images"),
+        ({"blobs": (LAYER, LAYER)}, "blobs: a digest is listed twice"),
+        ({"blobs": ()}, f"blobs: {LAYER.digest} is named but not listed"),
+        ({"blobs": (LAYER, OTHER)}, f"blobs: {OTHER.digest} is listed but not named"),
+        ({"platforms": (AMD64, ARM64)}, "images: registry.k8s.io/pause:3.9 has other platforms"),
+        (
+            {"files": (BundledFile("runc", "1", ARM64, LAYER.digest, ("cp",), Placement(0o755, "/r"), PAUSE.source),)},
+            "files: runc is for linux/arm64",
+        ),
+    ],
+)
+def test_a_lock_whose_parts_do_not_fit_is_refused(change: dict[str, Any], problem: str) -> None:
+    assert Lock.from_bytes(LOCK.to_bytes(), where="lock") == LOCK
+    with pytest.raises(FormatError) as caught:
+        Lock.from_bytes(replace(LOCK, **change).to_bytes(), where="lock")
     assert problem in (caught.value.got or "")
