@@ -12,13 +12,16 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
@@ -266,11 +269,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class Upstream:
-    """The server; use it as a context. ``replies`` by path, ``faults`` planned by path, ``seen`` requests in order."""
+    """The server; use it as a context. ``replies`` by path, ``faults`` planned by path, ``seen`` requests in order.
+
+    With ``certificate`` (a PEM file that holds the key as well) it speaks HTTPS.
+    """
 
     token_path = "/token"
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._scheme = "https" if certificate else "http"
         self.replies: dict[str, Reply] = {}
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.seen: list[Seen] = []
@@ -284,6 +291,10 @@ class Upstream:
         self._issued = 0
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.upstream = self
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -294,7 +305,7 @@ class Upstream:
     @property
     def url(self) -> str:
         """The base URL, without a slash at the end."""
-        return f"http://{self.host}"
+        return f"{self._scheme}://{self.host}"
 
     def add(self, path: str, body: bytes, content_type: str = "application/octet-stream", **headers: str) -> str:
         """Serves ``body`` at ``path``; gives the URL."""
@@ -391,6 +402,21 @@ class Upstream:
         self._server.shutdown()
         self._server.server_close()
         assert error is not None or not self.violations, self.violations
+
+
+def make_certificate(folder: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key, in one PEM file."""
+    path = folder / "server.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=upstream", "-days", "2"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "key.pem"), "-out", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + (folder / "key.pem").read_text())
+    return path
 
 
 def _basic(user: str, password: str) -> str:

@@ -20,6 +20,7 @@ from tests.fakes.upstream import (
     announce,
     flip,
     ignore_range,
+    make_certificate,
     other_range,
     page,
     redirect,
@@ -297,3 +298,18 @@ def test_a_proxy_from_the_environment_is_used(
 def test_a_ca_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="CA file"):
         HttpClient(HttpSettings(ca_file=tmp_path / "ca.pem"))
+
+
+def test_a_sites_own_certificate_authority_is_trusted_only_when_given(
+    http: HttpClient, store: Store, tmp_path: Path
+) -> None:
+    certificate = make_certificate(tmp_path)
+    with Upstream(certificate) as secure, Upstream() as plain:
+        url = secure.add(PATH, DATA)
+        error = _error(http, store, url)
+        assert "certificate" in str(error.got)
+        assert "--ca-file" in str(error.next_step)
+        trusting = HttpClient(HttpSettings(ca_file=certificate, attempts=2, backoff_seconds=0.01))
+        secure.plan(PATH, redirect(plain.add(PATH, DATA)))
+        assert "HTTPS to plain HTTP" in str(_error(trusting, store, url).got)
+        assert _fetch(trusting, store, url) == len(DATA)
