@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+_CTR_AT = ("ctr", "-a", "*", "-n", "k8s.io")
 _CRICTL = ("crictl", "--runtime-endpoint", "*")
 
 READ_ONLY: tuple[tuple[str, ...], ...] = (
@@ -29,6 +30,8 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("ctr", "-n", "k8s.io", "containers", "ls", "..."),
     ("ctr", "-n", "k8s.io", "images", "check", "..."),
     ("ctr", "-n", "k8s.io", "images", "ls", "..."),
+    (*_CTR_AT, "images", "check", "..."),
+    (*_CTR_AT, "images", "ls", "..."),
     ("dpkg-query", "-W", "-f", "*", "*..."),
     ("findmnt", "..."),
     ("ip", "-j", "addr", "show", "..."),
