@@ -1,0 +1,181 @@
+"""The plan of an install: which steps in which order. Pure: bundle, configuration and facts in, steps out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from installer.bundle.index import BundledFile, BundledImage, BundleIndex
+from installer.bundle.platform import Platform
+from installer.config import ClusterConfig
+from installer.errors import InputError
+from installer.execute import Phase, Plan, Step
+from installer.facts import NodeFacts
+from installer.join import JoinFile
+from installer.render import containerd, crictl
+from installer.render import kubeadm as render
+from installer.steps.cluster import NodeReady, WriteJoinFile
+from installer.steps.content import BundleContent
+from installer.steps.files import PlaceFile
+from installer.steps.images import ImportImages
+from installer.steps.imagestore import ImageStore
+from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
+from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
+from installer.steps.runtime import ContainerdConfig, ContainerdDaemon
+from installer.steps.sandbox import SandboxAgreement
+from installer.steps.textfile import TextFile
+from installer.steps.units import KubeletUnit
+
+_CONTAINERD, _RUNC = "containerd", "runc"
+
+
+def build_plan(
+    bundle: BundleContent,
+    role: str,
+    config: ClusterConfig,
+    facts: NodeFacts,
+    *,
+    address: str,
+    join: JoinFile | None = None,
+) -> Plan:
+    """The steps that make this machine a node of ``role`` at ``address``.
+
+    ``cp`` without ``join`` initialises a cluster; with it, and for a ``worker`` always, the node joins.
+    """
+    if role == "worker" and join is None:
+        raise InputError("a worker joins a cluster", wanted="--join join.yaml", got="no join file")
+    platform = demand_platform(bundle.index, facts)
+    node = render.NodeIdentity(node_name(config, facts), address)
+    settings = runtime_settings(bundle.index, role, platform, config)
+    version = _component(bundle.index, role, platform, _CONTAINERD).version
+    phases = (
+        Phase("kernel", (KernelModules(), KernelSysctls(), SwapOff())),
+        Phase("files", _file_steps(bundle, role, platform, settings.socket)),
+        Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
+        Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
+        Phase("cluster", _cluster_steps(bundle.index, role, config, node, join)),
+    )
+    return Plan(phases, _notes(config, node, join))
+
+
+def node_name(config: ClusterConfig, facts: NodeFacts) -> str:
+    """The node's name: as configured, else the machine's own, in lower case as Kubernetes wants it."""
+    return config.node_name or facts.hostname.lower()
+
+
+def proxy_mode(config: ClusterConfig) -> str:
+    """kube-proxy's mode, always explicit: from 1.37 on kube-proxy warns when none is set."""
+    return "iptables" if config.kube_proxy_mode == "auto" else config.kube_proxy_mode
+
+
+def demand_platform(index: BundleIndex, facts: NodeFacts) -> Platform:
+    """The node's platform; :class:`InputError` when the bundle is for others."""
+    if facts.platform is None or facts.platform not in index.platforms:
+        raise InputError(
+            "the bundle is for another platform",
+            where=f"this machine, {facts.machine}",
+            wanted=f"a bundle for linux on {facts.machine}",
+            got=f"one for {', '.join(index.platforms)}",
+            next_step="build one with --arch for this machine",
+        )
+    return facts.platform
+
+
+def runtime_settings(
+    index: BundleIndex, role: str, platform: Platform, config: ClusterConfig
+) -> containerd.RuntimeSettings:
+    """What containerd is told on this node."""
+    runc = _component(index, role, platform, _RUNC).placement.target
+    if runc is None:
+        raise InputError("runc comes in an archive in this bundle", wanted="one file with a target path")
+    return containerd.RuntimeSettings(str(index.pause.reference), runc_path=runc, root=config.containerd_root)
+
+
+def disk_needs(index: BundleIndex, role: str, platform: Platform, config: ClusterConfig) -> dict[str, int]:
+    """The bytes an install on an empty node writes below each folder; folders on one file system add up.
+
+    containerd keeps a layer twice: as it came, and unpacked.
+    """
+    descriptors = index.descriptors()
+    needs: dict[str, int] = defaultdict(int)
+    for digest in {digest for image in index.images_for(role) for digest in image.blobs((platform,))}:
+        blob = descriptors[digest]
+        needs[config.containerd_root] += blob.size_bytes + (blob.unpacked_size_bytes or 0)
+    for item in index.files_for(role, platform):
+        blob = descriptors[item.blob]
+        target = item.placement.target or min(item.placement.members.values())
+        needs[target.rpartition("/")[0]] += blob.unpacked_size_bytes or blob.size_bytes
+    return dict(sorted(needs.items()))
+
+
+def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:
+    placed = (PlaceFile(bundle, item) for item in bundle.index.files_for(role, platform))
+    return (*placed, TextFile("files/crictl-config", crictl.CONFIG_PATH, crictl.config(socket)))
+
+
+def _runtime_steps(
+    bundle: BundleContent, role: str, platform: Platform, version: str, settings: containerd.RuntimeSettings
+) -> tuple[Step, ...]:
+    """The sandbox image is in the store, pinned, before the daemon restarts with a configuration that names it."""
+    return (
+        ContainerdDaemon(version, settings),
+        ImportImages(bundle, role, platform, ImageStore(settings.socket)),
+        ContainerdConfig(version, settings),
+        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), settings.socket),
+    )
+
+
+def _kubernetes_steps(
+    index: BundleIndex,
+    config: ClusterConfig,
+    facts: NodeFacts,
+    node: render.NodeIdentity,
+    *,
+    role: str,
+    join: JoinFile | None,
+) -> tuple[Step, ...]:
+    kubernetes = index.kubernetes
+    ignored = render.ignored_preflight_errors(kubernetes, kernel=facts.kernel, cgroup_version=facts.cgroup_version)
+    entry: Step
+    if join is None:
+        entry = KubeadmInit(config, node, kubernetes, proxy_mode(config), ignored)
+    else:
+        entry = KubeadmJoin(config, node, join, role, ignored)
+    settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
+    return (KubeletUnit(), settings, entry)
+
+
+def _cluster_steps(
+    index: BundleIndex, role: str, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
+) -> tuple[Step, ...]:
+    kubeconfig = render.ADMIN_KUBECONFIG if role == "cp" else render.KUBELET_KUBECONFIG
+    timeout_seconds = config.timeouts.kubelet_seconds + config.timeouts.api_call_seconds
+    ready = NodeReady(node.name, kubeconfig, timeout_seconds)
+    if join is not None:
+        return (ready,)
+    return (ready, WriteJoinFile(config, node, index.kubernetes, proxy_mode(config)))
+
+
+def _component(index: BundleIndex, role: str, platform: Platform, component: str) -> BundledFile:
+    for item in index.files_for(role, platform):
+        if item.component == component:
+            return item
+    raise InputError(
+        f"the bundle has no {component}",
+        where=index.name,
+        wanted=f"{component} for {platform}, role {role}",
+        next_step="build the bundle with the built-in catalogue's components",
+    )
+
+
+def _pause(index: BundleIndex) -> BundledImage:
+    """The sandbox image; the index guarantees that it is there."""
+    return next(image for image in index.images if image.reference == index.pause.reference)
+
+
+def _notes(config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None) -> tuple[str, ...]:
+    if join is not None:
+        return ()
+    notes = [f"kube-proxy mode {proxy_mode(config)}" + (", the default" if config.kube_proxy_mode == "auto" else "")]
+    if config.control_plane_endpoint is None:
+        notes.append(f"the API's endpoint is this node, {render.endpoint_of(config, node)}; cluster.yaml can change it")
+    return tuple(notes)

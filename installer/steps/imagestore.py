@@ -1,0 +1,77 @@
+"""containerd's image store as ``ctr`` shows it: names, the digest each leads to, pins, and what is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from installer.errors import StepError
+from installer.node import Node, NodeView
+
+CTR = "/usr/local/bin/ctr"
+NAMESPACE = "k8s.io"
+"""The namespace the kubelet's images live in; an image in any other is not seen."""
+PIN_LABEL = "io.cri-containerd.pinned=pinned"
+"""Keeps an image from the kubelet's garbage collection."""
+_LABEL_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A name in the image store; ``whole`` says that its content is complete and unpacked for this platform."""
+
+    name: str
+    digest: str
+    pinned: bool
+    whole: bool
+
+
+class ImageStore:
+    """The image store of the running containerd at ``socket``."""
+
+    def __init__(self, socket: str) -> None:
+        self._ctr = (CTR, "-a", socket, "-n", NAMESPACE)
+
+    def read(self, view: NodeView) -> dict[str, StoredImage] | None:
+        """Every name in the store, or ``None`` when containerd does not answer."""
+        listed = view.query([*self._ctr, "images", "ls"])
+        checked = view.query([*self._ctr, "images", "check"])
+        if not listed.ok or not checked.ok:
+            return None
+        whole = _whole_names(checked.stdout)
+        rows = (line.split() for line in listed.stdout.splitlines()[1:])
+        return {
+            row[0]: StoredImage(row[0], row[2], PIN_LABEL in row[-1].split(","), row[0] in whole)
+            for row in rows
+            if len(row) >= 4
+        }
+
+    def import_tar(self, node: Node, tar: Iterable[bytes], *, timeout_seconds: float) -> None:
+        """Streams an OCI layout into the store. Never ``--all-platforms``: the blobs of others are not there."""
+        node.run([*self._ctr, "images", "import", "-"], stdin=tar, timeout_seconds=timeout_seconds)
+
+    def pin(self, node: Node, name: str) -> None:
+        """Labels a name so that the kubelet keeps its image."""
+        node.run([*self._ctr, "images", "label", name, PIN_LABEL], timeout_seconds=_LABEL_TIMEOUT_SECONDS)
+
+    def unpin(self, node: Node, name: str) -> None:
+        """Takes the pin off a name; an empty value removes a label."""
+        key = PIN_LABEL.partition("=")[0]
+        node.run([*self._ctr, "images", "label", name, f"{key}="], timeout_seconds=_LABEL_TIMEOUT_SECONDS)
+
+    def demand(self, view: NodeView) -> dict[str, StoredImage]:
+        """The store, or :class:`StepError` when containerd does not answer."""
+        stored = self.read(view)
+        if stored is None:
+            raise StepError(
+                "containerd does not answer",
+                where=" ".join((*self._ctr, "images", "ls")),
+                next_step="look at  journalctl -u containerd",
+            )
+        return stored
+
+
+def _whole_names(table: str) -> frozenset[str]:
+    """Names whose row of ``ctr images check`` says complete and unpacked."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return frozenset(row[0] for row in rows if len(row) >= 5 and row[3] == "complete" and row[-1] == "true")

@@ -1,0 +1,96 @@
+"""Taking a node out again: what kubeadm and this tool made is removed, what was imported is unpinned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from installer import probes
+from installer.execute import CheckResult, Phase, Plan
+from installer.join import PATH as JOIN_PATH
+from installer.node import Node, NodeView
+from installer.render import kubeadm as render
+from installer.render import resolver
+from installer.steps.imagestore import ImageStore
+from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
+
+_RESET_TIMEOUT_SECONDS = 900.0
+_OWN_FILES = (JOIN_PATH, BEGUN_MARK, render.KUBELET_PATCH_PATH, resolver.OWN_PATH)
+
+
+@dataclass(frozen=True)
+class KubeadmReset:
+    """Nothing left of a cluster on this node: no static pods, no kubelet configuration, no etcd data."""
+
+    socket: str
+    id: str = "reset/kubeadm"
+    title: str = "no cluster on this node"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """None of what kubeadm leaves is there."""
+        left = probes.cluster_paths(view)
+        return CheckResult(not left, "none", tuple(f"remove {path}" for path in left))
+
+    def apply(self, node: Node) -> str:
+        """Runs ``kubeadm reset``, which stops the pods, and removes what it leaves behind."""
+        argv = [KUBEADM, "reset", "--force", "--cri-socket", f"unix://{self.socket}"]
+        node.run(argv, timeout_seconds=_RESET_TIMEOUT_SECONDS)
+        for path in probes.cluster_paths(node):
+            node.remove_tree(path) if _is_folder(node, path) else node.remove(path)
+        return "pods stopped, configuration and etcd data removed"
+
+
+@dataclass(frozen=True)
+class RemoveOwnFiles:
+    """The files this tool wrote for one cluster."""
+
+    id: str = "reset/files"
+    title: str = "no join file and no settings of the old cluster"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """None of them is there."""
+        left = [path for path in _OWN_FILES if view.stat(path) is not None]
+        return CheckResult(not left, "none", tuple(f"remove {path}" for path in left))
+
+    def apply(self, node: Node) -> str:
+        """Removes them."""
+        left = [path for path in _OWN_FILES if node.stat(path) is not None]
+        for path in left:
+            node.remove(path)
+        return f"{len(left)} removed"
+
+
+@dataclass(frozen=True)
+class UnpinImages:
+    """No image is kept from garbage collection any more; the images stay until the space is needed."""
+
+    store: ImageStore
+    id: str = "reset/images"
+    title: str = "no pinned images"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """No name in the store is pinned; a containerd that does not run keeps nothing."""
+        pinned = self._pinned(view)
+        return CheckResult(not pinned, "none pinned", tuple(f"unpin {name}" for name in pinned))
+
+    def apply(self, node: Node) -> str:
+        """Takes the pins off."""
+        pinned = self._pinned(node)
+        for name in pinned:
+            self.store.unpin(node, name)
+        return f"{len(pinned)} unpinned"
+
+    def _pinned(self, view: NodeView) -> tuple[str, ...]:
+        stored = self.store.read(view) or {}
+        return tuple(name for name, image in stored.items() if image.pinned)
+
+
+def _is_folder(view: NodeView, path: str) -> bool:
+    found = view.stat(path)
+    return found is not None and found.kind == "directory"
+
+
+def reset_plan(socket: str = "/run/containerd/containerd.sock") -> Plan:
+    """What ``reset`` does; binaries, containerd and its images stay for the next install."""
+    steps = (KubeadmReset(socket), RemoveOwnFiles(), UnpinImages(ImageStore(socket)))
+    notes = ("binaries, containerd and the images stay; network rules of the old pod network end with a reboot",)
+    return Plan((Phase("reset", steps),), notes)

@@ -1,0 +1,41 @@
+"""A small text file that is wholly ours: written when it differs, the content known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from installer.execute import CheckResult
+from installer.node import Node, NodeView
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """The file ``path`` with exactly this ``content`` and ``mode``."""
+
+    id: str
+    path: str
+    content: str
+    mode: int = 0o644
+
+    @property
+    def title(self) -> str:
+        """What is wanted."""
+        return f"{self.path} as this install writes it"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """The bytes and the mode are the wanted ones."""
+        wanted = is_written(view, self.path, self.content, self.mode)
+        return CheckResult(wanted, self.path, () if wanted else (f"write {self.path}",))
+
+    def apply(self, node: Node) -> str:
+        """Writes the file."""
+        node.write_file(self.path, self.content.encode(), mode=self.mode)
+        return self.path
+
+
+def is_written(view: NodeView, path: str, content: str, mode: int = 0o644) -> bool:
+    """Whether ``path`` is a plain file with these bytes and this mode."""
+    found = view.stat(path)
+    if found is None or found.kind != "file" or found.mode & 0o7777 != mode:
+        return False
+    return view.read_bytes(path) == content.encode()

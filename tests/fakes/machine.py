@@ -1,0 +1,289 @@
+"""A fake Debian machine: a strict :class:`FakeNode` whose programs keep state, so that a whole install can run on it.
+
+What matters is modelled as the real programs behave: systemd knows a unit's file only after a reload, containerd reads
+its configuration only when it starts, a module's sysctls appear with the module, kubeadm refuses what an earlier
+attempt left, ``ctr`` takes a real tar.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import yaml
+
+from installer.bundle.digest import Digest
+from installer.join import format_time
+from installer.node import CommandResult
+from installer.render import containerd
+from tests.fakes.certificate import CA_PEM
+from tests.fakes.node import FakeNode
+
+KERNEL = "6.1.0-37-cloud-amd64"
+_MODULES = ("overlay", "br_netfilter", "nf_conntrack", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
+_BRIDGE_KEYS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
+_STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_BIN = "/usr/local/bin"
+_CTR = (f"{_BIN}/ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io")
+
+
+@dataclass
+class Unit:
+    """One systemd unit: enabled, its main process, and whether systemd read its file since it changed."""
+
+    enabled: bool = False
+    pid: int = 0
+    text: bytes | None = None
+
+
+@dataclass
+class StoredName:
+    """A name in containerd's image store."""
+
+    digest: str
+    labels: list[str] = field(default_factory=lambda: ["io.cri-containerd.image=managed"])
+    whole: bool = True
+
+
+@dataclass
+class Machine:
+    """The machine; ``node`` is what steps are given. ``kubeadm_pause`` is what the placed kubeadm lists."""
+
+    node: FakeNode = field(default_factory=FakeNode)
+    units: dict[str, Unit] = field(default_factory=dict)
+    images: dict[str, StoredName] = field(default_factory=dict)
+    kubeadm_pause: str = "registry.k8s.io/pause:3.9"
+    loaded_config: str = ""
+    ready: str = "False"
+    ready_message: str = "container runtime network not ready: NetworkReady=false reason: cni plugin not initialized"
+    kubeadm_configs: list[str] = field(default_factory=list)
+    fail_kubeadm_once: bool = False
+    fail_restart_of: str = ""
+    registers_in_seconds: float = 0.0
+    registered_at_seconds: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self.node.with_files(
+            {
+                "/proc/sys/kernel/osrelease": KERNEL,
+                "/proc/modules": "",
+                "/proc/filesystems": "nodev\tproc\n\text4\n",
+                f"/lib/modules/{KERNEL}/modules.dep": "".join(f"kernel/{name}.ko: \n" for name in _MODULES),
+                f"/lib/modules/{KERNEL}/modules.builtin": "",
+                "/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 1048572 0 -2\n",
+                "/etc/fstab": "UUID=1 / ext4 defaults 0 1\nUUID=2\tnone\tswap\tsw\t0 0\n",
+                "/proc/sys/fs/inotify/max_user_instances": "128\n",
+                "/proc/sys/fs/inotify/max_user_watches": "1048576\n",
+                "/proc/sys/net/ipv4/ip_forward": "0\n",
+                "/proc/sys/net/ipv4/neigh/default/gc_thresh1": "128\n",
+                "/proc/sys/net/ipv4/neigh/default/gc_thresh2": "512\n",
+                "/proc/sys/net/ipv4/neigh/default/gc_thresh3": "1024\n",
+            }
+        )
+        for program, handler in (
+            ("modprobe", self._modprobe),
+            ("sysctl", self._sysctl),
+            ("swapoff", self._swapoff),
+            ("systemctl", self._systemctl),
+            (f"{_BIN}/containerd", self._containerd),
+            (f"{_BIN}/ctr", self._ctr),
+            (f"{_BIN}/crictl", self._crictl),
+            (f"{_BIN}/kubeadm", self._kubeadm),
+            (f"{_BIN}/kubectl", self._kubectl),
+        ):
+            self.node.script([program], then=self._answering(handler))
+
+    @property
+    def changes(self) -> list[tuple[str, ...]]:
+        """The commands that ran and are no queries."""
+        looking = ("show", "is-enabled", "list-units", "dump", "ls", "check", "info", "inspecti", "list", "get")
+        return [words for words in self.node.ran if not any(word in looking for word in words)]
+
+    def load(self, *modules: str) -> None:
+        """Loads kernel modules, with what appears under /proc."""
+        for name in modules:
+            listed = self.node.read_text("/proc/modules") or ""
+            self.node.with_files({"/proc/modules": f"{listed}{name} 16384 0 - Live 0x0\n"})
+            if name == "br_netfilter":
+                self.node.with_files({f"/proc/sys/net/bridge/{key}": "0\n" for key in _BRIDGE_KEYS})
+
+    def _answering(
+        self, handler: Callable[[tuple[str, ...], bytes], str | CommandResult]
+    ) -> Callable[[FakeNode, bytes], CommandResult]:
+        def answer(node: FakeNode, stdin: bytes) -> CommandResult:
+            words = node.ran[-1]
+            if words[0].startswith("/") and node.stat(words[0]) is None:
+                return CommandResult(words, 127, "", f"{words[0]}: no such program")
+            said = handler(words, stdin)
+            return said if isinstance(said, CommandResult) else CommandResult(words, 0, said, "")
+
+        return answer
+
+    def _modprobe(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        assert words[1] in _MODULES
+        self.load(words[1])
+        return ""
+
+    def _sysctl(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        key, _, value = words[3].partition("=")
+        path = "/proc/sys/" + key.replace(".", "/")
+        assert self.node.stat(path), f"no such key: {key}"
+        self.node.with_files({path: f"{value}\n"})
+        return ""
+
+    def _swapoff(self, _words: tuple[str, ...], _stdin: bytes) -> str:
+        self.node.with_files({"/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n"})
+        return ""
+
+    def _systemctl(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
+        verb = words[1]
+        if verb == "list-units":
+            return "".join(f"{name} loaded inactive dead swap\n" for name in self.units if name.endswith(".swap"))
+        if verb == "daemon-reload":
+            for name, unit in self.units.items():
+                unit.text = self.node.read_bytes(f"/etc/systemd/system/{name}")
+            return ""
+        if verb == "mask":
+            return str(self.units.pop(words[3], ""))[:0]
+        if verb == "is-enabled":
+            known = words[2] in self.units
+            return CommandResult(words, 0, "enabled\n", "") if known else CommandResult(words, 1, "", "not found")
+        return self._unit_verb(words)
+
+    def _unit_verb(self, words: tuple[str, ...]) -> str | CommandResult:
+        verb, name = words[1], words[2]
+        file = self.node.read_bytes(f"/etc/systemd/system/{name}")
+        unit = self.units.setdefault(name, Unit())
+        if verb == "show":
+            return self._show(unit, file)
+        if verb == "enable":
+            unit.enabled = True
+        elif verb == "restart" and self.fail_restart_of == name:
+            self.fail_restart_of = ""
+            return CommandResult(words, 1, "", f"Job for {name} failed.")
+        elif verb == "restart":
+            self._start(name, unit)
+        else:
+            raise AssertionError(f"nobody scripted: {words}")
+        return ""
+
+    def _show(self, unit: Unit, file: bytes | None) -> str:
+        values = {
+            "LoadState": "loaded" if unit.text or file else "not-found",
+            "ActiveState": "active" if unit.pid else "inactive",
+            "UnitFileState": "enabled" if unit.enabled else "disabled",
+            "NeedDaemonReload": "no" if unit.text == file else "yes",
+            "MainPID": str(unit.pid),
+        }
+        return "".join(f"{key}={value}\n" for key, value in values.items())
+
+    def _start(self, name: str, unit: Unit) -> None:
+        unit.pid = 100 + len(self.node.ran)
+        self.node.symlink(f"{_BIN}/{name.partition('.')[0]}", f"/proc/{unit.pid}/exe")
+        if name == "containerd.service":
+            self.loaded_config = self.node.read_text(containerd.CONFIG_PATH) or ""
+
+    def _containerd(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        path = words[2] if words[1] == "--config" else containerd.CONFIG_PATH
+        return self.node.read_text(path) or 'root = "/var/lib/containerd"\n'
+
+    def _ctr(self, words: tuple[str, ...], stdin: bytes) -> str | CommandResult:
+        if not self.units.get("containerd.service", Unit()).pid:
+            return CommandResult(words, 1, "", "ctr: failed to dial")
+        assert words[: len(_CTR)] == _CTR
+        verb, *rest = words[len(_CTR) + 1 :]
+        if verb == "ls":
+            return "REF TYPE DIGEST SIZE PLATFORMS LABELS\n" + "".join(
+                f"{name} application/index {found.digest} 1.2 KiB linux/amd64 {','.join(found.labels) or '-'}\n"
+                for name, found in self.images.items()
+            )
+        if verb == "check":
+            return "REF TYPE DIGEST STATUS SIZE UNPACKED\n" + "".join(
+                f"{name} application/index {found.digest} {'complete (2/2)' if found.whole else 'incomplete (1/2)'}"
+                f" 9 B/9 B {'true' if found.whole else 'false'}\n"
+                for name, found in self.images.items()
+            )
+        if verb == "import":
+            self._import(stdin)
+        elif verb == "label":
+            self._label(*rest)
+        return ""
+
+    def _import(self, tar: bytes) -> None:
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            members = {member.name: archive.extractfile(member) for member in archive}
+            blobs = {name: stream.read() for name, stream in members.items() if stream is not None}
+        for name, data in blobs.items():
+            assert not name.startswith("blobs/") or name.rpartition("/")[2] == Digest.of(data).hex
+        for entry in json.loads(blobs["index.json"])["manifests"]:
+            assert f"blobs/sha256/{entry['digest'].partition(':')[2]}" in blobs
+            self.images[entry["annotations"]["io.containerd.image.name"]] = StoredName(entry["digest"])
+
+    def _label(self, name: str, label: str) -> None:
+        key, _, value = label.partition("=")
+        labels = [kept for kept in self.images[name].labels if not kept.startswith(f"{key}=")]
+        self.images[name].labels = [*labels, label] if value else labels
+
+    def _crictl(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        assert words[1:4] == ("--runtime-endpoint", "unix:///run/containerd/containerd.sock", "info")
+        named = containerd.sandbox_of(tomllib.loads(self.loaded_config))
+        return json.dumps({"status": {}, "config": {"sandboxImage": named or "registry.k8s.io/pause:3.8"}})
+
+    def _kubeadm(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
+        if words[1:4] == ("config", "images", "list"):
+            assert words[4:] == ("--kubernetes-version", "v1.30.14")
+            return f"registry.k8s.io/kube-apiserver:v1.30.14\n{self.kubeadm_pause}\nregistry.k8s.io/etcd:3.5.15-0\n"
+        if words[1] == "reset":
+            for path in list(self.node.files()):
+                if path.startswith(("/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/")):
+                    self.node.remove(path)
+            return ""
+        config = words[words.index("--config") + 1]
+        found = self.node.stat(config)
+        assert found and found.mode == 0o600, "secrets belong into a file nobody else can read"
+        text = self.node.read_text(config) or ""
+        self.kubeadm_configs.append(text)
+        documents = list(yaml.safe_load_all(text))
+        if words[1:3] == ("token", "create"):
+            self._token(documents[0])
+            return f"{documents[0]['bootstrapTokens'][0]['token']}\n"
+        if words[1:4] == ("init", "phase", "upload-certs"):
+            return ""
+        return self._init_or_join(words, documents[0])
+
+    def _init_or_join(self, words: tuple[str, ...], document: dict[str, object]) -> str | CommandResult:
+        ignored = [word for word in words if word.startswith("--ignore-preflight-errors=")]
+        if self.node.stat("/etc/kubernetes/pki/ca.crt") and not ignored:
+            return CommandResult(words, 1, "", "[ERROR FileAvailable--etc-kubernetes-pki-ca.crt]: exists")
+        self.node.with_files({"/etc/kubernetes/pki/ca.crt": CA_PEM})
+        if self.fail_kubeadm_once:
+            self.fail_kubeadm_once = False
+            return CommandResult(words, 1, "", "error: timed out waiting for the condition")
+        pods = _STATIC_PODS if words[1] == "init" or "controlPlane" in document else ()
+        self.node.with_files({f"/etc/kubernetes/manifests/{name}.yaml": "pod" for name in pods})
+        self.node.with_files({"/etc/kubernetes/kubelet.conf": "k", "/var/lib/kubelet/config.yaml": "k"})
+        if pods:
+            self.node.with_files({"/etc/kubernetes/admin.conf": "k"})
+        self._start("kubelet.service", self.units["kubelet.service"])
+        self.registered_at_seconds = self.node.clock_seconds + self.registers_in_seconds
+        return ""
+
+    def _token(self, document: dict[str, object]) -> None:
+        assert document["kind"] == "InitConfiguration"
+
+    def _kubectl(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
+        if words[4] == "node":
+            if self.node.clock_seconds < self.registered_at_seconds:
+                return CommandResult(words, 1, "", f'Error from server (NotFound): nodes "{words[5]}" not found')
+            condition = {"type": "Ready", "status": self.ready, "message": self.ready_message}
+            return json.dumps({"status": {"conditions": [condition]}})
+        if words[5] == "kubeadm-certs":
+            return "bootstrap-token-certkey"
+        assert words[5].startswith("bootstrap-token-")
+        hours = 2 if words[5].endswith("certkey") else 24
+        return base64.b64encode(format_time(self.node.clock_seconds + hours * 3600).encode()).decode()

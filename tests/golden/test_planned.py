@@ -1,0 +1,38 @@
+"""The plan of each role as reviewed text: its steps in order, and what a dry run says on a fresh machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from installer.execute import Plan, look
+from installer.plan import build_plan
+from tests.fakes.machine import Machine
+from tests.fakes.small_bundle import small_bundle
+from tests.golden.expectation import demand_same
+from tests.unit.test_plan import ADDRESS, CONFIG, cp_plan, facts, join_file
+
+PLANS = {
+    "plan-cp.txt": cp_plan(),
+    "plan-cp-joining.txt": build_plan(small_bundle(), "cp", CONFIG, facts(), address="10.0.24.32", join=join_file()),
+    "plan-worker.txt": build_plan(
+        small_bundle(), "worker", replace(CONFIG, node_name="w-1"), facts(), address=ADDRESS, join=join_file()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_planned_as_reviewed(name: str) -> None:
+    demand_same(name, _as_text(PLANS[name]))
+
+
+def _as_text(plan: Plan) -> str:
+    lines = [f"note {note}" for note in plan.notes]
+    checks = {item.step.id: item.check for item in look(plan, Machine().node)}
+    for phase in plan.phases:
+        lines.append(f"{phase.name}")
+        for step in phase.steps:
+            lines.append(f"  {step.id}: {step.title}")
+            lines.extend(f"    {change}" for change in checks[step.id].changes)
+    return "\n".join(lines) + "\n"
