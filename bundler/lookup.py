@@ -24,11 +24,18 @@ _CLEAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 class ConnectedLookup:
     """Implements ``resolve.Lookup``; may be asked from several threads. ``make_runtime`` makes the runtimes that are
-    not downloaded (kinds ``file`` and ``host``)."""
+    not downloaded (kinds ``file`` and ``host``). Without ``fetch_kubeadm``, only a kubeadm in the store is asked."""
 
-    def __init__(self, upstreams: Upstreams, make_runtime: Callable[[str, Platform], LockedRuntime]) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        make_runtime: Callable[[str, Platform], LockedRuntime],
+        *,
+        fetch_kubeadm: bool = True,
+    ) -> None:
         self._upstreams = upstreams
         self._make_runtime = make_runtime
+        self._fetch_kubeadm = fetch_kubeadm
 
     def file_size_bytes(self, url: str) -> int:
         """The size of the file with this canonical URL."""
@@ -49,6 +56,8 @@ class ConnectedLookup:
         if machine.sysname != "Linux" or platform_of_machine(machine.machine) != platform:
             return None
         store = self._upstreams.store
+        if not self._fetch_kubeadm and not store.has(digest, size_bytes):
+            return None
         wanted = Wanted(digest, size_bytes, f"kubeadm {version} {platform}")
         Download(self._upstreams.http, store).run(wanted, self._upstreams.file_openings(url))
         # A hardened machine mounts /tmp without exec: the store's own place is the second try.

@@ -39,6 +39,12 @@ class Progress:
         self.clock = clock
         self.on_terminal = stream is not None and stream.isatty()
 
+    def say(self, line: str) -> None:
+        """One line between tasks."""
+        if self.stream is not None:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+
     def task(self, verb: str, total_bytes: int) -> Task:
         """A task of ``total_bytes``, reported under ``verb``; use it as a context."""
         return Task(self, verb, total_bytes)
