@@ -69,14 +69,9 @@ class Journal:
         except OSError as error:
             raise OperatorError("cannot write the journal", where=str(self._folder), got=error.strerror) from error
 
-    @contextmanager
-    def during(self, step_id: str) -> Iterator[None]:
-        """Names the step that the records made inside belong to."""
+    def enter(self, step_id: str) -> None:
+        """Names the step that the records from now on belong to; ``""`` for none."""
         self._step = step_id
-        try:
-            yield
-        finally:
-            self._step = ""
 
     def keep(self, chunks: Iterable[bytes]) -> str:
         """Keeps the content of a file about to be replaced; returns its name for :meth:`read_kept`."""
@@ -166,3 +161,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 return
             raise OperatorError("the journal is damaged", where=f"{path}, line {number}") from None
         yield record
+
+
+def read_kept(folder: Path, name: str) -> bytes:
+    """The content of a file that :meth:`Journal.keep` kept."""
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise OperatorError("the journal lost a file it kept", where=str(folder / name), got=error.strerror) from error

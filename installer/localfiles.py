@@ -81,7 +81,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_below(place: Path, device: int, path: str) -> None:
-    """Removes ``place`` and all in it; a mount point inside stops it, as that is somebody's data."""
+    """Removes all in ``place``; a mount point inside stops it, as that is somebody's data."""
     if place.lstat().st_dev != device:
         raise OperatorError(
             "a folder to remove holds a mount point",
@@ -93,9 +93,9 @@ def remove_below(place: Path, device: int, path: str) -> None:
     for entry in sorted(place.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
             remove_below(entry, device, path)
+            entry.rmdir()
         else:
             entry.unlink()
-    place.rmdir()
 
 
 def os_error(what: str, path: str, error: OSError) -> OperatorError:

@@ -68,8 +68,8 @@ class LocalView:
     def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
         """See :class:`~installer.node.NodeView`."""
         try:
-            with self._at(path).open("rb") as stream:
-                data = stream.read(limit_bytes + 1)
+            with self._at(path).open("rb", buffering=0) as stream:
+                data = _read_at_most(stream, limit_bytes + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
@@ -223,6 +223,8 @@ class LocalNode(LocalView):
             return
         try:
             remove_below(place, place.stat().st_dev, path)
+            if not place.is_mount():  # a data disk mounted there stays, empty
+                place.rmdir()
         except OSError as error:
             raise os_error("cannot remove a folder", path, error) from error
 
@@ -240,6 +242,14 @@ class LocalNode(LocalView):
     def sleep(self, seconds: float) -> None:
         """See :class:`~installer.node.Node`."""
         time.sleep(seconds)
+
+
+def _read_at_most(stream: IO[bytes], most_bytes: int) -> bytes:
+    """Up to ``most_bytes``, in small reads: the kernel makes room for the whole of a read of ``/proc/sys``."""
+    data = bytearray()
+    while len(data) < most_bytes and (chunk := stream.read(min(_PIPE_CHUNK_BYTES, most_bytes - len(data)))):
+        data += chunk
+    return bytes(data)
 
 
 def _run(argv: Sequence[str], *, stdin: Iterable[bytes] | None, timeout_seconds: float) -> CommandResult:

@@ -134,7 +134,10 @@ class Node(NodeView, Protocol):
         """Removes a file, link or empty folder; nothing where nothing is."""
 
     def remove_tree(self, path: str) -> None:
-        """Removes a folder with everything in it, never across a mount point; no content is kept of it."""
+        """Removes a folder with everything in it; no content is kept of it.
+
+        A mount point inside stops it; a folder that is one itself is emptied and stays.
+        """
 
     def run(
         self,

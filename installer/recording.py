@@ -12,11 +12,16 @@ from installer.node import QUERY_TIMEOUT_SECONDS, READ_LIMIT_BYTES, CommandResul
 
 
 class RecordingNode:
-    """``node``, with each change in ``journal`` first; looking goes straight through."""
+    """``node``, with each change in ``journal`` first; looking goes straight through.
 
-    def __init__(self, node: Node, journal: Journal) -> None:
+    With ``keeps_content`` off, what is replaced or removed is named but its content is not kept: for a reset, whose
+    files are this tool's own.
+    """
+
+    def __init__(self, node: Node, journal: Journal, *, keeps_content: bool = True) -> None:
         self._node = node
         self._journal = journal
+        self._keeps_content = keeps_content
 
     def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
         """See :class:`~installer.node.NodeView`."""
@@ -125,7 +130,7 @@ class RecordingNode:
         before: dict[str, Any] = {"kind": found.kind, "mode": f"{found.mode:04o}", "uid": found.uid, "gid": found.gid}
         if found.kind == "symlink":
             before["target"] = found.link_target
-        elif found.kind == "file":
+        elif found.kind == "file" and self._keeps_content:
             before["kept"] = self._journal.keep(self._node.read_chunks(path))
         return before
 

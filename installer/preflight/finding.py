@@ -43,8 +43,8 @@ class Subject:
 
     @property
     def minor(self) -> int:
-        """The bundle's Kubernetes minor: 30 for v1.30.14."""
-        match = re.fullmatch(r"v1\.(\d+)\..*", self.index.kubernetes)
+        """The bundle's Kubernetes minor: 30 for 1.30.14."""
+        match = re.fullmatch(r"v?1\.(\d+)\..*", self.index.kubernetes)
         if match is None:
             raise FormatError("not a Kubernetes version", where="bundle.json, kubernetes", got=self.index.kubernetes)
         return int(match[1])

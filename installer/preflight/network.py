@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.facts import Address, NodeFacts
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
@@ -18,9 +19,13 @@ CONTROL_PLANE_PORTS = {
 NODE_PORTS = {10248: "kubelet health", 10249: "kube-proxy metrics", 10250: "kubelet", 10256: "kube-proxy health"}
 
 
-def choose_address(facts: NodeFacts, wanted: str | None) -> Address:
-    """The node's address: the one asked for, or the only one there is; :class:`InputError` lists the candidates."""
-    candidates = facts.addresses
+def choose_address(facts: NodeFacts, config: ClusterConfig, wanted: str | None) -> Address:
+    """The node's address: the one asked for, or the only one there is; :class:`InputError` lists the candidates.
+
+    Only addresses of the pod network's family count: an IPv6 address beside an IPv4 one leaves nothing to ask.
+    """
+    family = ipaddress.ip_network(config.pod_subnet).version
+    candidates = [item for item in facts.addresses if ipaddress.ip_address(item.address).version == family]
     listing = "\n".join(f"{item.address}  on {item.interface}" for item in candidates) or "none"
     if wanted is not None:
         for item in candidates:
@@ -29,7 +34,7 @@ def choose_address(facts: NodeFacts, wanted: str | None) -> Address:
         raise InputError(
             "the address is not on this machine",
             where=f"--address {wanted}",
-            wanted="one of the addresses of this machine",
+            wanted=f"one of this machine's IPv{family} addresses (podSubnet is IPv{family})",
             got=listing,
             next_step="give --address one of these; 'ip addr' shows all of them",
         )
