@@ -19,11 +19,23 @@ STATE_FOLDER = "/var/lib/airgap-bundle"
 PATH = f"{STATE_FOLDER}/installed.json"
 SCHEMA = 1
 STATES = ("started", "done")
+DATA_FOLDERS = (
+    "/etc/cni/net.d",
+    "/etc/kubernetes",
+    "/run/flannel",
+    "/var/lib/cni",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+)
+"""What a cluster's parts fill besides containerd's root."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted."""
+    """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted.
+
+    ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone.
+    """
 
     identity: Digest
     name: str
@@ -33,6 +45,7 @@ class Installed:
     containerd_root: str
     state: str
     since_seconds: int
+    foreign_folders: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, view: NodeView) -> Installed | None:
@@ -60,10 +73,16 @@ class Installed:
             fields.text("containerd_root"),
             fields.choice("state", STATES),
             fields.integer("since_seconds"),
+            tuple(fields.texts("foreign_folders")),
         )
         fields.finish()
         problems.check("the install record cannot be read", FormatError, where=PATH)
         return record
+
+    @property
+    def data_folders(self) -> tuple[str, ...]:
+        """The folders that only this cluster filled."""
+        return tuple(path for path in (*DATA_FOLDERS, self.containerd_root) if path not in self.foreign_folders)
 
     def write(self, node: Node) -> None:
         """Writes the record to the node."""
@@ -85,4 +104,5 @@ class Installed:
             "containerd_root": self.containerd_root,
             "state": self.state,
             "since_seconds": self.since_seconds,
+            "foreign_folders": list(self.foreign_folders),
         }

@@ -1,0 +1,304 @@
+"""The ``install`` command: verbs and options in, lines and exit codes out. The only module that prints or exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from installer import __version__
+from installer.errors import InputError, OperatorError
+
+if TYPE_CHECKING:
+    from installer.install import Report, Request
+    from installer.localnode import LocalView
+    from installer.report import Meter
+
+# Everything else is imported by the verb that needs it, so that --help answers at once.
+
+MEDIA_VARIABLE = "AIRGAP_MEDIA"
+_INTERRUPTED = 130
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _options(command: _Command) -> _Command:
+    """The options of an install, shared by the bare command, ``plan`` and ``preflight``."""
+    existing = click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option("--role", type=click.Choice(["cp", "worker"]), help="What this machine becomes."),
+            click.option("--config", type=existing, metavar="FILE", help="cluster.yaml; every field has a default."),
+            click.option("--join", type=existing, metavar="FILE", help="join.yaml of the cluster to join."),
+            click.option("--address", metavar="IP", help="This node's address, when it has more than one."),
+            click.option(
+                "--media", type=existing, envvar=MEDIA_VARIABLE, metavar="DIR", help="The media set (found by itself)."
+            ),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object per line."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@_options
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.version_option(__version__, "--version", prog_name="install")
+@click.pass_context
+def cli(context: click.Context, /, *, dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Makes this machine a Kubernetes node from the media set it comes with.
+
+    \b
+    sudo ./install --role cp                         the first control plane
+    sudo ./install --role worker --join join.yaml    a worker
+    """
+    context.obj = {"as_json": as_json}
+    if context.invoked_subcommand is not None:
+        given = [name for name, value in options.items() if value is not None and name != "media"]
+        if given or dry_run:
+            raise click.UsageError(f"options go behind the verb: install {context.invoked_subcommand} --…")
+        return
+    if options["role"] is None and not any(value for name, value in options.items() if name != "media"):
+        click.echo(context.get_help())
+        return
+    if dry_run:
+        _dry_run(_request(**options), as_json=as_json)
+    else:
+        _install(_request(**options), as_json=as_json)
+
+
+@cli.command()
+@_options
+def plan(*, as_json: bool, **options: Any) -> None:
+    """Say what an install would do; nothing is changed."""
+    _dry_run(_request(**options), as_json=as_json)
+
+
+@cli.command()
+@_options
+def preflight(*, as_json: bool, **options: Any) -> None:
+    """Judge whether this machine is fit; nothing is changed."""
+    from installer.install import check_only
+
+    check_only(_view(), _request(**options), _report(as_json=as_json))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
+def facts(*, as_json: bool) -> None:
+    """Show what is known about this machine; nothing is changed."""
+    from installer.facts import gather
+    from installer.report import facts_lines
+
+    found = gather(_view())
+    _say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(facts_lines(found)))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
+def status(*, as_json: bool) -> None:
+    """Show what is installed here and how each step went; nothing is changed."""
+    from installer.journal import FOLDER
+    from installer.report import status_lines
+    from installer.status import gather_status
+
+    found = gather_status(_view(), FOLDER)
+    _say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(status_lines(found)))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def reset(*, yes: bool, as_json: bool) -> None:
+    """Take this node out of its cluster and remove what was placed."""
+    from installer.execute import look
+    from installer.install import demand_root
+    from installer.journal import FOLDER
+    from installer.localnode import LocalNode
+    from installer.report import reset_lines
+    from installer.reset import plan_reset
+    from installer.reset import reset as carry_out
+
+    node = LocalNode()
+    demand_root(node)
+    wanted = plan_reset(node, FOLDER)
+    if not as_json:
+        _say("\n".join(reset_lines(look(wanted, node), wanted.notes)))
+    if not yes:
+        _demand_yes()
+    began = time.monotonic()
+    carry_out(node, wanted, _report(as_json=as_json), FOLDER)
+    _finish(as_json, "this machine is no node any more", time.monotonic() - began)
+
+
+def main() -> None:
+    """Runs the command and exits with the code that says which kind of end it was."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command; prints what went wrong to stderr (or as JSON to stdout) and returns the exit code."""
+    as_json = "--json" in arguments
+    try:
+        cli.main(arguments, prog_name="install", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted; run the same command again to go on from here", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _fail(_explained(error), as_json=as_json)
+    return 0
+
+
+def _explained(error: Exception) -> OperatorError:
+    if isinstance(error, OperatorError):
+        return error
+    if isinstance(error, click.ClickException):
+        return InputError(error.format_message(), next_step="install --help shows every verb and option")
+    return _unexpected(error)
+
+
+def _install(request: Request, *, as_json: bool) -> None:
+    from installer.install import install
+    from installer.journal import FOLDER
+    from installer.localnode import LocalNode
+    from installer.report import next_lines
+
+    node, began = LocalNode(), time.monotonic()
+    results = install(node, request, _report(as_json=as_json), FOLDER)
+    changed = sum(1 for result in results if result.outcome == "changed")
+    what = f"{len(results)} steps, {changed} changed" if changed else "nothing to do, everything is as wanted"
+    _finish(as_json, what, time.monotonic() - began)
+    if not as_json:
+        _say("\n".join(["", *next_lines(node, request.role)]))
+
+
+def _dry_run(request: Request, *, as_json: bool) -> None:
+    from installer.install import dry_run
+
+    dry_run(_view(), request, _report(as_json=as_json))
+    if not as_json:
+        _say("nothing was changed")
+
+
+def _request(
+    *, role: str | None, config: Path | None, join: Path | None, address: str | None, media: Path | None
+) -> Request:
+    from installer.install import Request
+
+    if role is None:
+        raise InputError(
+            "which role is this machine to have?",
+            where="--role",
+            wanted="cp (a control plane) or worker",
+            got="none",
+            next_step="sudo ./install --role cp",
+        )
+    return Request(role, media or Path.cwd(), config, join, address)
+
+
+def _view() -> LocalView:
+    from installer.localnode import LocalView
+
+    return LocalView()
+
+
+def _report(*, as_json: bool) -> Report:
+    from installer.report import JsonReport, TextReport
+
+    if as_json:
+        return JsonReport(_say)
+    terminal = sys.stdout.isatty()
+    clear = "\r\033[K" if terminal else ""
+    return TextReport(
+        lambda line: _say(clear + line),
+        meter=_meter if terminal else _no_meter,
+        open_line=(lambda line: click.echo(clear + line[: _columns() - 1], nl=False))
+        if terminal
+        else lambda _line: None,
+    )
+
+
+def _meter(total_bytes: int) -> Meter:
+    """A progress bar for reading the medium; it vanishes when all is read."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc="verify", leave=False, dynamic_ncols=True)
+
+    def advance(read_bytes: int) -> None:
+        bar.update(read_bytes)
+
+    return advance, bar.close
+
+
+def _no_meter(_total_bytes: int) -> Meter:
+    return lambda _read_bytes: None, lambda: None
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 80
+
+
+def _demand_yes() -> None:
+    if not sys.stdin.isatty():
+        raise InputError(
+            "this removes a node and was not confirmed", where="reset", wanted="--yes", got="nobody to ask"
+        )
+    if not click.confirm("Remove all of this?", default=False):
+        raise click.Abort
+
+
+def _finish(as_json: bool, what: str, seconds: float) -> None:
+    from installer.wording import duration
+
+    if as_json:
+        _say(json.dumps({"event": "done", "detail": what, "seconds": round(seconds, 3)}, sort_keys=True))
+    else:
+        _say(f"{'done':<10} {what}   {duration(seconds)}")
+
+
+def _fail(error: OperatorError, *, as_json: bool) -> int:
+    if as_json:
+        _say(json.dumps({"event": "error", "exit_code": error.exit_code} | error.to_dict(), sort_keys=True))
+    else:
+        click.echo("\n".join(error.lines()), err=True)
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> OperatorError:
+    """A mistake of this program: said calmly, with the details in a file for whoever mends it."""
+    handle, path = tempfile.mkstemp(prefix="airgap-bundle-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(f"airgap-bundle {__version__}\n")
+        traceback.print_exception(error, file=stream)
+    return OperatorError(
+        "this program made a mistake",
+        got=f"{type(error).__name__}: {error}",
+        where=path,
+        next_step="send that file to whoever maintains it; running the same command again is safe",
+    )
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

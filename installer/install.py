@@ -1,0 +1,281 @@
+"""The install verb without its screen: prepare (look only), then carry out. Everything it finds goes to a report.
+
+Order matters: what can be judged cheaply comes first, the whole medium is verified before the node is judged, and the
+journal is opened only when everything is known to be well - a refusal leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import installer
+from installer.bundle.reader import Bundle, open_media_set
+from installer.bundle.verify import verify
+from installer.config import ClusterConfig
+from installer.errors import InputError, PreflightError
+from installer.execute import (
+    Event,
+    Executor,
+    Plan,
+    PlannedStep,
+    StepFailed,
+    StepFinished,
+    StepResult,
+    StepStarted,
+    look,
+)
+from installer.facts import NodeFacts, gather
+from installer.installed import DATA_FOLDERS, Installed
+from installer.join import JoinFile
+from installer.journal import Journal, open_journal
+from installer.node import Node, NodeView
+from installer.plan import build_plan
+from installer.preflight import demand_fit, run_checks
+from installer.preflight.finding import Finding, Subject
+from installer.preflight.network import choose_address
+from installer.recording import RecordingNode
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for: the options as given, paths not opened yet."""
+
+    role: str
+    media: Path
+    config: Path | None = None
+    join: Path | None = None
+    address: str | None = None
+
+
+class Report(Protocol):
+    """Where findings go as they are made: a screen, or lines of JSON."""
+
+    def verifying(self, total_bytes: int) -> Callable[[int], None]:
+        """The medium is about to be read; the result is called with each number of bytes read."""
+
+    def verified(self, bundle: Bundle, seconds: float) -> None:
+        """The medium is whole."""
+
+    def node(self, facts: NodeFacts, name: str, address: str) -> None:
+        """Which machine this is."""
+
+    def preflight(self, findings: tuple[Finding, ...]) -> None:
+        """What the checks say."""
+
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
+        """What is to be done."""
+
+    def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
+        """What each step would change, for a dry run."""
+
+    def step(self, event: Event) -> None:
+        """A step began, ended or failed."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything an install needs to know, found by looking only."""
+
+    bundle: Bundle
+    subject: Subject
+    findings: tuple[Finding, ...]
+    join: JoinFile | None
+
+
+def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) -> Prepared:
+    """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing."""
+    config = read_config(request.config)
+    join = read_join(request, bundle, now_seconds=view.now_seconds())
+    facts = gather(view, containerd_root=config.containerd_root)
+    if facts.platform is None:
+        raise InputError("there is no bundle for this machine", where="uname -m", got=facts.machine)
+    bundle.demand_platform(facts.platform)
+    bundle.demand_installer(installer.__version__)
+    address = choose_address(facts, config, request.address).address
+    began = time.monotonic()
+    verify(bundle, progress=report.verifying(bundle.size_bytes))
+    report.verified(bundle, time.monotonic() - began)
+    subject = Subject(facts, bundle.index, request.role, config, address, joins=join is not None)
+    report.node(facts, subject.node_name, address)
+    findings = run_checks(subject)
+    report.preflight(findings)
+    return Prepared(bundle, subject, findings, join)
+
+
+def open_bundle(media: Path) -> Bundle:
+    """The bundle of a media set, opened; the caller closes it."""
+    if not media.exists():
+        raise InputError(
+            "no media set there",
+            where=str(media),
+            wanted="the folder that holds install and the tarball",
+            next_step="run ./install from the medium, or give --media DIR",
+        )
+    return open_media_set(media)
+
+
+def plan_of(prepared: Prepared) -> Plan:
+    """The steps for what was prepared."""
+    subject = prepared.subject
+    return build_plan(
+        prepared.bundle,
+        subject.role,
+        subject.config,
+        subject.facts,
+        address=subject.address,
+        join=prepared.join,
+    )
+
+
+def dry_run(view: NodeView, request: Request, report: Report) -> None:
+    """Says what an install would do; a node that is not fit is said to be so after that."""
+    with open_bundle(request.media) as bundle:
+        prepared = prepare(view, request, bundle, report)
+        plan = plan_of(prepared)
+        steps = look(plan, view)
+        report.planned(plan, steps, prepared.subject)
+        report.dry_run(steps)
+        demand_fit(prepared.findings, prepared.subject.node_name)
+
+
+def check_only(view: NodeView, request: Request, report: Report) -> None:
+    """The preflight alone."""
+    with open_bundle(request.media) as bundle:
+        prepared = prepare(view, request, bundle, report)
+        demand_fit(prepared.findings, prepared.subject.node_name)
+
+
+def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
+    """Makes this machine a node; the results of the steps in order."""
+    demand_root(node)
+    with open_bundle(request.media) as bundle:
+        prepared = prepare(node, request, bundle, report)
+        demand_fit(prepared.findings, prepared.subject.node_name)
+        plan = plan_of(prepared)
+        seen = look(plan, node)
+        report.planned(plan, seen, prepared.subject)
+        if _is_done(node, prepared) and all(item.check.satisfied for item in seen):
+            return _as_wanted(seen, report)
+        fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
+        with open_journal(journal_folder, "install", **fields) as journal:
+            recording = RecordingNode(node, journal)
+            _note_state(recording, prepared, "started")
+            results = Executor(recording, listener(journal, report)).run(plan)
+            _note_state(recording, prepared, "done")
+            return results
+
+
+def _is_done(view: NodeView, prepared: Prepared) -> bool:
+    record = Installed.read(view)
+    return record is not None and record.state == "done" and record.identity == prepared.bundle.identity
+
+
+def _as_wanted(seen: tuple[PlannedStep, ...], report: Report) -> tuple[StepResult, ...]:
+    """Results for a node that needs nothing: no journal is opened, so nothing at all is written."""
+    results = []
+    for number, item in enumerate(seen, start=1):
+        result = StepResult(item.step.id, "proven" if item.check.proof else "as wanted", item.check.detail, 0.0)
+        report.step(StepFinished(number, len(seen), result))
+        results.append(result)
+    return tuple(results)
+
+
+def listener(journal: Journal, report: Report) -> Callable[[Event], None]:
+    """Tells the journal first and then the report what the executor does."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            journal.enter(event.step.id)
+            journal.record("step", id=event.step.id, outcome="started")
+        elif isinstance(event, StepFinished):
+            result = event.result
+            fields = {"outcome": result.outcome, "detail": result.detail, "seconds": round(result.seconds, 3)}
+            journal.enter("")
+            journal.record("step", id=result.step_id, **fields)
+        elif isinstance(event, StepFailed):
+            journal.record("step", id=event.step_id, outcome="failed", error=event.error.to_dict())
+            journal.enter("")
+        report.step(event)
+
+    return on_event
+
+
+def demand_root(view: NodeView) -> None:
+    """Raises :class:`PreflightError` for anybody but root."""
+    uid = view.effective_uid()
+    if uid != 0:
+        raise PreflightError(
+            "only root can change this machine",
+            where="preflight check: root",
+            wanted="user 0",
+            got=f"user {uid}",
+            next_step="the same command with sudo",
+        )
+
+
+def read_config(path: Path | None) -> ClusterConfig:
+    """The cluster configuration; all defaults without a file."""
+    if path is None:
+        return ClusterConfig()
+    return ClusterConfig.from_text(_read(path, "--config", "a cluster.yaml"), where=str(path))
+
+
+def read_join(request: Request, bundle: Bundle, *, now_seconds: float) -> JoinFile | None:
+    """The join file, fit for this role, this moment and this bundle; a worker must have one."""
+    path = request.join
+    if path is None:
+        if request.role == "worker":
+            raise InputError(
+                "a worker joins a cluster, and needs its join file",
+                where="--join",
+                wanted="join.yaml from the first control-plane node",
+                got="no --join",
+                next_step="copy join.yaml here, then:  sudo ./install --role worker --join join.yaml",
+            )
+        return None
+    join = JoinFile.from_text(_read(path, "--join", "join.yaml from the first control-plane node"), where=str(path))
+    join.demand_usable(request.role, now_seconds=now_seconds, where=str(path))
+    here, there = bundle.index.kubernetes.lstrip("v"), join.kubernetes.lstrip("v")
+    if here.split(".")[:2] != there.split(".")[:2]:
+        raise InputError(
+            "the bundle and the cluster are of different Kubernetes minors",
+            where=str(path),
+            wanted=f"a bundle of v{there}, which the cluster runs",
+            got=f"v{here}",
+            next_step="use the media set the first node was installed from",
+        )
+    return join
+
+
+def _read(path: Path, option: str, wanted: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise InputError("cannot read a file", where=f"{option} {path}", wanted=wanted, got=got) from None
+    except UnicodeDecodeError:
+        raise InputError("the file is not text", where=f"{option} {path}", wanted="UTF-8") from None
+
+
+def _note_state(node: Node, prepared: Prepared, state: str) -> None:
+    """Writes the install record if it does not say this already; a first install says when it began."""
+    subject = prepared.subject
+    before = Installed.read(node)
+    folders = (*DATA_FOLDERS, subject.config.containerd_root)
+    record = Installed(
+        identity=prepared.bundle.identity,
+        name=prepared.bundle.index.name,
+        kubernetes=prepared.bundle.index.kubernetes,
+        role=subject.role,
+        address=subject.address,
+        containerd_root=subject.config.containerd_root,
+        state=state if before is None or before.state != "done" else "done",
+        since_seconds=before.since_seconds if before else int(node.now_seconds()),
+        foreign_folders=before.foreign_folders if before else tuple(path for path in folders if node.list_dir(path)),
+    )
+    if record != before:
+        record.write(node)

@@ -1,0 +1,254 @@
+"""The two voices of the installer: text for people, one JSON object per line for programs. Neither prints by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from installer.bundle.errors import printable
+from installer.bundle.reader import Bundle
+from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepStarted
+from installer.facts import NodeFacts
+from installer.installed import Installed
+from installer.join import PATH as JOIN_PATH
+from installer.join import JoinFile, spoken_time
+from installer.node import NodeView
+from installer.preflight.disk import disk_of, image_bytes
+from installer.preflight.finding import Finding, Subject
+from installer.status import Status
+from installer.wording import count, duration, size
+
+Write = Callable[[str], None]
+Meter = tuple[Callable[[int], None], Callable[[], object]]
+"""A progress display: told how many bytes more are read, and told to vanish."""
+_SHOWN_FROM_SECONDS = 0.95
+
+
+class TextReport:
+    """Lines for people. ``meter`` shows how far reading the medium is; ``open_line`` is drawn while a step runs."""
+
+    def __init__(
+        self,
+        write: Write,
+        *,
+        meter: Callable[[int], Meter],
+        open_line: Write = lambda _text: None,
+    ) -> None:
+        self._write = write
+        self._meter = meter
+        self._open_line = open_line
+        self._close_meter: Callable[[], object] = lambda: None
+
+    def verifying(self, total_bytes: int) -> Callable[[int], None]:
+        """See :class:`~installer.install.Report`."""
+        advance, self._close_meter = self._meter(total_bytes)
+        return advance
+
+    def verified(self, bundle: Bundle, seconds: float) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._close_meter()
+        index = bundle.index
+        version = f"v{index.kubernetes.lstrip('v')}"
+        what = f"{version} {', '.join(index.platforms)}  identity {bundle.identity.short}…"
+        self._line("bundle", f"{what}  verified {size(bundle.size_bytes)} in {duration(seconds)}")
+
+    def node(self, facts: NodeFacts, name: str, address: str) -> None:
+        """See :class:`~installer.install.Report`."""
+        runtime = facts.runtime.version if facts.runtime else "none"
+        kernel = facts.kernel.partition("-")[0]
+        self._line("node", f"{name}  {address}  {facts.os_release.name}  kernel {kernel}  containerd: {runtime}")
+
+    def preflight(self, findings: tuple[Finding, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        problems = sum(1 for finding in findings if finding.level == "problem")
+        warnings = [finding for finding in findings if finding.level == "warn"]
+        summary = f"{count(len(findings), 'check')}, {count(problems, 'problem')}, {count(len(warnings), 'warning')}"
+        self._line("preflight", summary)
+        for finding in warnings:
+            fix = f"; {finding.fix}" if finding.fix else ""
+            self._write(f"  warn  {finding.name:<14} {printable(f'{finding.seen}; {finding.why}{fix}')}")
+
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
+        """See :class:`~installer.install.Report`."""
+        wanted = sum(1 for item in steps if item.check.satisfied)
+        parts = [count(len(steps), "step"), f"{wanted} already as wanted"]
+        root, platform = subject.config.containerd_root, subject.facts.platform
+        if wanted < len(steps) and platform is not None:
+            free_bytes = disk_of(subject.facts.disks, root).free_bytes
+            parts.append(f"images {size(image_bytes(subject, platform))} under {root} ({size(free_bytes)} free)")
+        self._line("plan", ", ".join(parts))
+        for note in plan.notes:
+            self._line("", note)
+
+    def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
+        """Each step with what it would change."""
+        for number, item in enumerate(steps, start=1):
+            word = ("proven" if item.check.proof else "as wanted") if item.check.satisfied else "to do"
+            detail = item.check.detail if item.check.satisfied else item.step.title
+            self._write(_step_line(number, len(steps), item.step.id, word, detail))
+            for change in item.check.changes if not item.check.satisfied else ():
+                self._write(f"        {printable(change)}")
+
+    def step(self, event: Event) -> None:
+        """See :class:`~installer.install.Report`."""
+        if isinstance(event, StepStarted):
+            self._open_line(_step_line(event.number, event.total, event.step.id, "…", event.step.title))
+        elif isinstance(event, StepFinished):
+            result = event.result
+            line = _step_line(event.number, event.total, result.step_id, result.outcome, result.detail)
+            took = duration(result.seconds) if result.seconds >= _SHOWN_FROM_SECONDS else ""
+            self._write(f"{line:<82} {took:>8}".rstrip())
+        else:
+            line = _step_line(event.number, event.total, event.step_id, "failed", event.error.message)
+            self._write(f"{line:<82} {duration(event.seconds):>8}")
+
+    def _line(self, label: str, text: str) -> None:
+        self._write(f"{label:<10} {printable(text)}")
+
+
+class JsonReport:
+    """One JSON object per line, each with its ``event``."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Writes one event."""
+        self._write(json.dumps({"event": event} | fields, sort_keys=True))
+
+    def verifying(self, total_bytes: int) -> Callable[[int], None]:
+        """See :class:`~installer.install.Report`."""
+        self.emit("verifying", total_bytes=total_bytes)
+        return lambda _read: None
+
+    def verified(self, bundle: Bundle, seconds: float) -> None:
+        """See :class:`~installer.install.Report`."""
+        index = bundle.index
+        self.emit(
+            "bundle",
+            name=index.name,
+            kubernetes=index.kubernetes,
+            platforms=list(index.platforms),
+            identity=str(bundle.identity),
+            size_bytes=bundle.size_bytes,
+            seconds=round(seconds, 3),
+        )
+
+    def node(self, facts: NodeFacts, name: str, address: str) -> None:
+        """See :class:`~installer.install.Report`."""
+        self.emit("node", name=name, address=address, facts=facts.to_dict())
+
+    def preflight(self, findings: tuple[Finding, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        self.emit("preflight", findings=[finding.to_dict() for finding in findings])
+
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
+        """See :class:`~installer.install.Report`."""
+        self.emit(
+            "plan",
+            role=subject.role,
+            notes=list(plan.notes),
+            steps=[
+                {
+                    "id": item.step.id,
+                    "title": item.step.title,
+                    "satisfied": item.check.satisfied,
+                    "detail": item.check.detail,
+                    "changes": list(item.check.changes),
+                }
+                for item in steps
+            ],
+        )
+
+    def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
+        """See :class:`~installer.install.Report`; the plan event has said it all."""
+
+    def step(self, event: Event) -> None:
+        """See :class:`~installer.install.Report`."""
+        if isinstance(event, StepStarted):
+            self.emit("step", id=event.step.id, number=event.number, total=event.total, outcome="started")
+        elif isinstance(event, StepFinished):
+            result, seconds = event.result, round(event.result.seconds, 3)
+            fields = {"outcome": result.outcome, "detail": result.detail, "seconds": seconds}
+            self.emit("step", id=result.step_id, number=event.number, total=event.total, **fields)
+        elif isinstance(event, StepFailed):
+            fields = {"outcome": "failed", "error": event.error.to_dict(), "seconds": round(event.seconds, 3)}
+            self.emit("step", id=event.step_id, number=event.number, total=event.total, **fields)
+
+
+def _step_line(number: int, total: int, step_id: str, word: str, detail: str) -> str:
+    width = len(str(total))
+    return f" {number:>{width}}/{total} {step_id:<26} {word:<9} {printable(detail)}".rstrip()
+
+
+def facts_lines(facts: NodeFacts) -> list[str]:
+    """The facts an operator looks for, as text."""
+    addresses = ", ".join(f"{item.address}/{item.prefix_length} ({item.interface})" for item in facts.addresses)
+    disks = {disk.mount: disk for disk in facts.disks.values()}
+    missing = [name for name, state in facts.modules.items() if state == "missing"]
+    absent = [tool for tool, path in facts.tools.items() if path is None]
+    rows = (
+        ("host", f"{facts.hostname}  {facts.machine}  {facts.os_release.name}  kernel {facts.kernel}"),
+        ("size", f"{count(facts.cpus, 'processor')}, {size(facts.memory_bytes)} memory"),
+        ("addresses", addresses or "none"),
+        ("route", "a default route" if facts.has_default_route else "no default route"),
+        ("disks", ", ".join(f"{mount} {size(disk.free_bytes)} free" for mount, disk in sorted(disks.items()))),
+        ("swap", ", ".join(f"{swap.device} {size(swap.size_bytes)}" for swap in facts.swaps) or "none"),
+        ("cgroups", f"version {facts.cgroup_version}"),
+        ("systemd", "running" if facts.systemd else "not running"),
+        ("modules", f"missing {', '.join(missing)}" if missing else "all there"),
+        ("tools", f"missing {', '.join(absent)}" if absent else "all there"),
+        ("firewall", ", ".join(facts.firewalls) or "none active"),
+        ("containerd", f"{facts.runtime.version} at {facts.runtime.path}" if facts.runtime else "none"),
+        ("cluster", ", ".join(facts.kubernetes.paths) or "in none"),
+        ("installed", _installed(facts.installed)),
+        ("clock", spoken_time(facts.now_seconds) + (", synchronised" if facts.clock_synchronised else "")),
+    )
+    return [f"{label:<10} {printable(text)}" for label, text in rows]
+
+
+def status_lines(status: Status) -> list[str]:
+    """The status as text."""
+    lines = [f"{'installed':<10} {_installed(status.installed)}"]
+    if status.last_run is not None:
+        lines.append(f"{'last run':<10} {status.last_run}  {status.last_outcome}")
+    lines += [f"{unit:<10} {printable(state)}" for unit, state in status.services.items()]
+    total = len(status.steps)
+    for number, step in enumerate(status.steps, start=1):
+        lines.append(_step_line(number, total, step.id, step.outcome, step.detail))
+    return lines
+
+
+def reset_lines(steps: tuple[PlannedStep, ...], notes: tuple[str, ...]) -> list[str]:
+    """What a reset is about to do, as text."""
+    lines = ["This will be done:"]
+    for item in steps:
+        if not item.check.satisfied:
+            lines.append(f"  {item.step.id:<20} {item.step.title}")
+            lines += [f"    {printable(change)}" for change in item.check.changes]
+    return [*lines, *notes]
+
+
+def next_lines(view: NodeView, role: str) -> list[str]:
+    """What the operator can do now."""
+    if role == "worker":
+        return ["Next", "  on a control-plane node:  kubectl get nodes"]
+    lines = ["Next", "  kubectl get nodes                                  KUBECONFIG=/etc/kubernetes/admin.conf"]
+    text = view.read_text(JOIN_PATH)
+    if text is None:
+        return lines
+    join = JoinFile.from_text(text, where=JOIN_PATH)
+    return [
+        *lines,
+        f"  copy {JOIN_PATH} to the next node",
+        f"  (valid until {spoken_time(join.token_expires_seconds)}), then there:",
+        "    sudo ./install --role worker --join join.yaml",
+    ]
+
+
+def _installed(record: Installed | None) -> str:
+    if record is None:
+        return "nothing by this tool"
+    version, ended = record.kubernetes.lstrip("v"), "" if record.state == "done" else ", not finished"
+    return f"v{version} as {record.role} at {record.address}{ended}  identity {record.identity.short}…"
