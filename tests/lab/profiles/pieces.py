@@ -1,0 +1,67 @@
+"""The pieces that more than one profile serves: Debian's runtime, crictl, and our pause."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.lab import debian
+from tests.lab.cache import cached, key_of
+from tests.lab.commands import run
+from tests.lab.profiles import CRICTL
+from tests.lab.release_tree import ReleaseTree, archive
+from tests.lab.toolchain import GoBuild, built
+
+RUNTIME_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
+CRICTL_BUILD = GoBuild(
+    "crictl",
+    {"crictl": "github.com/kubernetes-sigs/cri-tools/cmd/crictl"},
+    {"github.com/kubernetes-sigs/cri-tools/pkg/version.Version": f"v{CRICTL}"},
+)
+_PAUSE_SOURCE = Path(__file__).parents[1] / "pause" / "pause.c"
+_SANDBOX = re.compile(r'sandbox_image = "([^"]+)"')
+
+
+def debian_version(package: str) -> str:
+    """The upstream version of one of :data:`RUNTIME_PACKAGES`."""
+    return debian.upstream_version(debian.candidates(RUNTIME_PACKAGES)[package])
+
+
+def add_debian_containerd(tree: ReleaseTree) -> None:
+    """Debian's containerd, packed as its project packs a release."""
+    programs = debian.unpacked(RUNTIME_PACKAGES) / "usr" / "bin"
+    sandbox = _SANDBOX.search(run([str(programs / "containerd"), "config", "default"]))
+    facts: dict[str, Any] = {
+        "config_schema": 2,
+        "sandbox": sandbox[1] if sandbox else "",
+        "runc": debian_version("runc"),
+    }
+    names = ("containerd", "containerd-shim-runc-v2", "ctr")
+    data = archive({f"bin/{name}": programs / name for name in names})
+    tree.add_containerd(debian_version("containerd"), data, "Debian's package, packed as a release", facts)
+
+
+def add_debian_runc_and_plugins(tree: ReleaseTree) -> None:
+    """Debian's runc and CNI plugins, packed as their projects pack a release."""
+    root = debian.unpacked(RUNTIME_PACKAGES)
+    tree.add_file("runc", debian_version("runc"), (root / "usr/sbin/runc").read_bytes(), "Debian's package")
+    plugins = sorted((root / "usr/lib/cni").iterdir())
+    data = archive({f"./{path.name}": path for path in plugins})
+    version = debian_version("containernetworking-plugins")
+    tree.add_file("cni-plugins", version, data, "Debian's package, packed as a release")
+
+
+def add_crictl(tree: ReleaseTree) -> None:
+    """crictl, compiled."""
+    data = archive({"crictl": built(CRICTL_BUILD) / "crictl"})
+    tree.add_file("crictl", CRICTL, data, "compiled from upstream's source")
+
+
+def pause() -> Path:
+    """The ``pause`` program: static, a few lines of C."""
+    return cached("pause", key_of(_PAUSE_SOURCE), _compile_pause) / "pause"
+
+
+def _compile_pause(out: Path) -> None:
+    run(["gcc", "-static", "-Os", "-s", "-o", str(out / "pause"), str(_PAUSE_SOURCE)])

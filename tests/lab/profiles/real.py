@@ -1,0 +1,113 @@
+"""``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.lab import debian
+from tests.lab.cache import key_of
+from tests.lab.images import ImageConfig, ImageParts, Layer, image, layer, tree_layer
+from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, pieces
+from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX
+from tests.lab.progress import say, timed
+from tests.lab.registry import running_registry
+from tests.lab.release_tree import ReleaseTree, archive
+from tests.lab.toolchain import build_key, built
+
+_COMPILED = "compiled from upstream's source"
+_GIVEN = "a release binary that was given"
+_CONTAINERD_SANDBOX = "registry.k8s.io/pause:3.10"
+PROXY_PACKAGES = (
+    "conntrack",
+    "iptables",
+    "libc6",
+    "libip4tc2",
+    "libip6tc2",
+    "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libnftnl11",
+    "libxtables12",
+)
+"""What kube-proxy calls, and the libraries of that; nothing else of a distribution is in its image."""
+_PROXY_LEFT_OUT = ("usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit")
+_PROXY_LINKS = {
+    f"usr/sbin/{name}": "xtables-nft-multi"
+    for family in ("iptables", "ip6tables")
+    for name in (family, f"{family}-save", f"{family}-restore")
+}
+
+
+def given_binaries(folder: Path | None) -> dict[str, Path]:
+    """The release binaries in ``folder`` by program name; those that are not there are compiled."""
+    names = [name for build in BUILDS for name in build.programs]
+    given = {name: folder / name for name in names if folder is not None and (folder / name).is_file()}
+    if folder is not None:
+        say("binaries", f"from {folder}: {', '.join(given) or 'none'}")
+    return given
+
+
+def inputs(given: Mapping[str, Path]) -> list[str]:
+    """What the profile is made from, for the key of its tree."""
+    packages = debian.candidates([*pieces.RUNTIME_PACKAGES, *PROXY_PACKAGES])
+    return [
+        repr(packages),
+        *(build_key(build) for build in BUILDS),
+        *(key_of(name, path) for name, path in given.items()),
+    ]
+
+
+def make(out: Path, given: Mapping[str, Path]) -> None:
+    """Fills ``out`` with the tree."""
+    programs = dict(given)
+    for build in BUILDS:
+        if not set(build.programs) <= set(given):
+            programs |= {name: built(build) / name for name in build.programs if name not in given}
+
+    def made(name: str) -> str:
+        return _GIVEN if name in given else _COMPILED
+
+    tree = ReleaseTree(out, "real", KUBERNETES)
+    with timed("release", "release files"):
+        _add_files(tree, programs, made)
+    with timed("images", f"{len(IMAGES)} images"), running_registry(out / "registry", read_only=False) as address:
+        for name, tag in IMAGES.items():
+            program = name.rpartition("/")[2]
+            how = "ours, a few lines of C" if name == "pause" else made(program)
+            tree.add_image(address, f"registry.k8s.io/{name}:{tag}", _image(program, programs), how)
+    tree.finish()
+
+
+def _add_files(tree: ReleaseTree, programs: Mapping[str, Path], made: Callable[[str], str]) -> None:
+    for name in ("kubeadm", "kubelet", "kubectl"):
+        tree.add_file(name, KUBERNETES, programs[name].read_bytes(), made(name))
+    clients = archive({f"{ETCD_PREFIX}/{name}": programs[name] for name in ("etcdctl", "etcdutl")})
+    tree.add_file("etcdctl", ETCD, clients, made("etcdctl"))
+    containerd = {f"bin/{name}": programs[name] for name in ("containerd", "containerd-shim-runc-v2", "ctr")}
+    facts = {"config_schema": 3, "sandbox": _CONTAINERD_SANDBOX, "runc": CONTAINERD_RUNC}
+    tree.add_containerd(CONTAINERD, archive(containerd), made("containerd"), facts)
+    pieces.add_debian_runc_and_plugins(tree)
+    tree.add_file("crictl", CRICTL, archive({"crictl": programs["crictl"]}), made("crictl"))
+
+
+def _image(program: str, programs: Mapping[str, Path]) -> ImageParts:
+    if program == "pause":
+        config = ImageConfig(entrypoint=("/pause",), user="65535:65535")
+        return image({"amd64": [layer({"pause": pieces.pause()})]}, config)
+    if program == "coredns":
+        config = ImageConfig(entrypoint=("/coredns",))
+        return image({"amd64": [layer({"coredns": programs[program]})]}, config, flavour="oci", attested=True)
+    binary = layer({f"usr/local/bin/{name}": programs[name] for name in _programs_of(program)})
+    layers = [_proxy_userland(), binary] if program == "kube-proxy" else [binary]
+    return image({"amd64": layers}, ImageConfig(entrypoint=(f"/usr/local/bin/{program}",)))
+
+
+def _programs_of(image_name: str) -> tuple[str, ...]:
+    return ("etcd", "etcdctl", "etcdutl") if image_name == "etcd" else (image_name,)
+
+
+def _proxy_userland() -> Layer:
+    """iptables (as nftables, which is what the lab's machines use) and conntrack with their libraries."""
+    root = debian.unpacked(PROXY_PACKAGES)
+    return tree_layer(root, leave_out=_PROXY_LEFT_OUT, links=_PROXY_LINKS)
