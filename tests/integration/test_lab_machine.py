@@ -54,6 +54,7 @@ def test_files_go_in_and_come_out_unchanged(machine: Machine) -> None:
 def test_the_node_is_bare(machine: Machine) -> None:
     assert machine.run("command -v python3 zstd curl").stdout == ""
     assert machine.run("test -e /etc/resolv.conf").code != 0
+    assert machine.run('test -s "/boot/config-$(uname -r)"').code == 0
     assert machine.must("cat /proc/sys/kernel/hostname") == "cp-1\n"
     assert machine.must("stat -f -c %T /sys/fs/cgroup") == "cgroup2fs\n"
 

@@ -94,15 +94,15 @@ def _build(cache: Path, folder: Path) -> None:
         _unpack_package("busybox-static", work, work / "busybox")
         shutil.copy(next((unpacked / "boot").glob("vmlinuz-*")), made / "vmlinuz")
         _make_initrd(unpacked, work / "busybox" / "bin" / "busybox", made / "initrd.gz", work / "initrd")
-        _make_image(unpacked / "lib" / "modules", made / "root.ext4", work / "mmdebstrap.log")
+        _make_image(unpacked, made / "root.ext4", work / "mmdebstrap.log")
         made.rename(folder)
 
 
-def _make_image(modules: Path, image: Path, log: Path) -> None:
+def _make_image(kernel: Path, image: Path, log: Path) -> None:
     packages = ",".join(NODE_PACKAGES.read_text().split())
     environment = os.environ | {
         "LAB_FILES": str(NODE_FILES),
-        "LAB_MODULES": str(modules),
+        "LAB_KERNEL": str(kernel),
         "LAB_IMAGE": str(image),
         "LAB_IMAGE_SIZE": IMAGE_SIZE,
     }

@@ -1,0 +1,128 @@
+"""What must hold on an installed node, read with stock commands and not through the installer that is on trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab.machine import Machine
+from tests.lab.switch import Switch
+
+PIN_LABEL = "io.cri-containerd.pinned=pinned"
+CTR = "ctr -n k8s.io"
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+
+
+class ProofError(AssertionError):
+    """Something that must hold does not."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A row of ``ctr images ls``: the name, the digest it leads to, and whether it is pinned."""
+
+    name: str
+    digest: str
+    pinned: bool
+
+
+def stored_images(machine: Machine) -> tuple[StoredImage, ...]:
+    """Every name in the node's image store that a person or a pod would use (not the CRI's own by-id names)."""
+    rows = (line.split() for line in machine.must(f"{CTR} images ls").splitlines()[1:])
+    return tuple(
+        StoredImage(row[0], row[2], PIN_LABEL in row[-1].split(",")) for row in rows if not row[0].startswith("sha256:")
+    )
+
+
+def prove_pinned(machine: Machine) -> str:
+    """Every image in the store is pinned."""
+    images = stored_images(machine)
+    loose = [image.name for image in images if not image.pinned]
+    _demand(bool(images), f"{machine.name} has no images at all")
+    _demand(not loose, f"{machine.name}: not pinned: {', '.join(loose)}")
+    return f"{len({image.digest for image in images})} images under {len(images)} names, all pinned"
+
+
+def pause_answers(machine: Machine, kubernetes: str) -> Mapping[str, str]:
+    """The sandbox image as four places of the node name it."""
+    listed = machine.must(["kubeadm", "config", "images", "list", "--kubernetes-version", f"v{kubernetes}"])
+    dumped = machine.must(["containerd", "config", "dump"])
+    cri = json.loads(machine.must(["crictl", "info", "-o", "json"]))
+    return {
+        "kubeadm config images list": _only(line for line in listed.split() if "/pause:" in line),
+        "containerd config dump": _sandbox_in(dumped),
+        "CRI status": str(_sandbox_of(cri)),
+        "image store": pause_reference(machine),
+    }
+
+
+def pause_reference(machine: Machine) -> str:
+    """The sandbox image the store has."""
+    return _only(image.name for image in stored_images(machine) if "/pause:" in image.name and "@" not in image.name)
+
+
+def prove_pause(machine: Machine, kubernetes: str) -> str:
+    """All four places name the same sandbox image."""
+    answers = pause_answers(machine, kubernetes)
+    _demand(len(set(answers.values())) == 1, f"{machine.name}: the sandbox image is not the same: {answers}")
+    return f"{next(iter(answers.values()))} in {len(answers)} of {len(answers)} places"
+
+
+def prove_no_pull(machine: Machine, reference: str) -> str:
+    """The node cannot pull: the one test that would notice a way out."""
+    done = machine.run(f"{CTR} images pull {reference}", timeout_seconds=300)
+    _demand(done.code != 0, f"{machine.name} pulled {reference}: it has a way out")
+    return f"ctr images pull {reference} fails: {_last_line(done.stderr)}"
+
+
+def prove_silence(switch: Switch, machines: tuple[Machine, ...]) -> str:
+    """No frame left the lab's networks, though the switch did see traffic."""
+    stray = switch.stray()
+    _demand(not stray, "packets left: " + ", ".join(f"{count} x {where}" for where, count in stray.items()))
+    _demand(switch.frames() > 0, "the switch saw no frame at all, so it proves nothing")
+    tried = [(machine.name, machine.attempts()) for machine in machines]
+    told = [
+        f"{name} tried {made.without_route} without a route and {made.look_ups} name look-ups" for name, made in tried
+    ]
+    return f"0 packets left ({switch.frames()} seen); " + "; ".join(told)
+
+
+def prove_already_present(machine: Machine) -> str:
+    """Every ``Pulled`` event says the image was there already, and nothing was ever ``Pulling``."""
+    events = json.loads(machine.must(f"{KUBECTL} get events -A -o json"))["items"]
+    pulled = [event["message"] for event in events if event["reason"] == "Pulled"]
+    pulling = [event["message"] for event in events if event["reason"] in ("Pulling", "ErrImagePull", "BackOff")]
+    absent = [message for message in pulled if "already present on machine" not in message]
+    _demand(bool(pulled), "no Pulled event at all, so nothing is proven")
+    _demand(not absent and not pulling, f"images were pulled: {absent + pulling}")
+    return f"{len(pulled)} Pulled events, all already present on the machine; none Pulling"
+
+
+def _sandbox_in(config: str) -> str:
+    """The sandbox image in containerd's effective configuration: ``sandbox_image`` (schema 2), ``sandbox`` (3)."""
+    for line in config.splitlines():
+        key, _, value = line.strip().partition("=")
+        if key.strip() in ("sandbox_image", "sandbox"):
+            return value.strip().strip("'\"")
+    return "names none"
+
+
+def _sandbox_of(info: Mapping[str, Any]) -> str:
+    return str(info.get("config", {}).get("sandboxImage", "shows none"))
+
+
+def _only(names: Iterable[str]) -> str:
+    found = list(names)
+    return found[0] if len(found) == 1 else f"{len(found)} names: {found}"
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:160] if lines else "no reason given"
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ProofError(otherwise)
