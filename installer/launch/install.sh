@@ -1,0 +1,185 @@
+#!/bin/sh
+# The launcher of a media set: this header, then the installer's own Python for each architecture (tar, gzip).
+# It needs a POSIX shell, tar and gzip; sha256sum and getconf are used where they are. Read-only verbs unpack into a
+# temporary folder and leave nothing behind; the others unpack once, under a name that is the payload's digest.
+set -u
+umask 022
+LC_ALL=C
+export LC_ALL
+
+# One line per payload: architecture, offset of its first byte (from 1), size in bytes, SHA-256, oldest glibc.
+payloads='
+@PAYLOADS@
+'
+runtime_root=/opt/airgap-bundle/runtime
+scratch=
+
+# fail FAMILY CODE WHAT WHERE WANTED GOT NEXT: the four parts of every error, and the end.
+fail() {
+  {
+    printf 'error: %s  [%s]\n' "$3" "$1"
+    printf '  where   %s\n  wanted  %s\n  got     %s\n  next    %s\n' "$4" "$5" "$6" "$7"
+  } >&2
+  exit "$2"
+}
+
+clean_up() {
+  if [ -n "$scratch" ]; then
+    rm -rf "$scratch"
+    scratch=
+  fi
+}
+
+# Whether the arguments ask for something that must leave nothing behind.
+reads_only() {
+  [ $# -gt 0 ] || return 0
+  value_follows=
+  for word in "$@"; do
+    if [ -n "$value_follows" ]; then
+      value_follows=
+      continue
+    fi
+    case $word in
+      --dry-run | --help | -h | --version) return 0 ;;
+      --role | --config | --join | --address) value_follows=yes ;;
+      plan | facts | status | preflight | doctor) return 0 ;;
+      -*) ;;
+      *) break ;;
+    esac
+  done
+  # A word such as "reset" ends the search above; --help may still come after it.
+  for word in "$@"; do
+    case $word in
+      --dry-run | --help | -h | --version) return 0 ;;
+    esac
+  done
+  return 1
+}
+
+# Sets architecture, offset, size, digest and glibc to those of this machine's payload.
+choose_payload() {
+  machine=$(uname -m)
+  case $machine in
+    x86_64 | amd64) wanted=amd64 ;;
+    aarch64 | arm64) wanted=arm64 ;;
+    *) wanted= ;;
+  esac
+  there=
+  while read -r architecture offset size digest glibc; do
+    [ -n "$architecture" ] || continue
+    there="$there $architecture"
+    [ "$architecture" != "$wanted" ] || return 0
+  done <<LIST
+$payloads
+LIST
+  fail input 2 "this media set is for another architecture" "$self" "one of:$there" "$machine (uname -m)" \
+    "build one with --arch for this machine"
+}
+
+payload() {
+  tail -c "+$offset" "$self" | head -c "$size"
+}
+
+# The payload must be whole before a byte of it is used: by SHA-256, or at least by gzip's own checksum.
+verify_payload() {
+  if command -v sha256sum >/dev/null 2>&1; then
+    got=$(payload | sha256sum)
+    got=${got%% *}
+    [ "$got" = "$digest" ] || fail integrity 4 "install is damaged" "$self" "sha256:$digest" "sha256:$got" \
+      "copy the file install again"
+  else
+    payload | gzip -t 2>/dev/null || fail integrity 4 "install is damaged" "$self" "sha256:$digest" \
+      "bytes that gzip cannot read" "copy the file install again"
+  fi
+}
+
+# Unpacks into the empty folder $1 and demands that the Python there starts.
+unpack() {
+  payload | gzip -dc | tar -xf - -C "$1" || return 1
+  "$1/python/bin/python3" -I -B -c 'import installer' >/dev/null 2>"$1/.trial" && rm -f "$1/.trial"
+}
+
+# Why unpack failed in the folder $1, told as an error.
+unpack_failed() {
+  if [ -s "$1/.trial" ]; then
+    why=$(tail -n 1 "$1/.trial")
+    here=$(getconf GNU_LIBC_VERSION 2>/dev/null || echo 'an unknown C library')
+    clean_up
+    fail input 2 "the installer's Python does not start on this machine" "$1" "glibc $glibc or newer" \
+      "$here: $why" "build the media set with --runtime catalogue, which runs with glibc 2.17"
+  fi
+  clean_up
+  fail failed 1 "the installer's Python cannot be unpacked" "$1" "room for about $((size / 250000)) MB" \
+    "$(df -k "$1" 2>/dev/null | tail -n 1)" "make room there, or set TMPDIR for a read-only verb"
+}
+
+# Makes an empty folder that programs can be started from, and sets scratch to it.
+make_scratch() {
+  trap clean_up EXIT
+  trap 'clean_up; exit 130' INT
+  trap 'clean_up; exit 143' HUP TERM
+  for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
+    [ -d "$parent" ] && [ -w "$parent" ] || continue
+    scratch=$parent/airgap-bundle.$$
+    # Not mktemp, which a minimal node may lack: mkdir fails on anything that is there, links included.
+    (umask 077 && mkdir "$scratch") 2>/dev/null || { scratch= && continue; }
+    printf '#!/bin/sh\nexit 0\n' >"$scratch/trial" && chmod 700 "$scratch/trial" &&
+      "$scratch/trial" 2>/dev/null && rm -f "$scratch/trial" && return 0
+    clean_up
+  done
+  fail failed 1 "no temporary folder to run from" "TMPDIR, /tmp, /var/tmp, /run, /dev/shm, HOME" \
+    "a folder that can be written and run from" "none" "set TMPDIR to one that is not mounted noexec"
+}
+
+# Reads only: unpack into a scratch folder, run, remove it, and pass the exit code on.
+run_once() {
+  make_scratch
+  verify_payload
+  unpack "$scratch" || unpack_failed "$scratch"
+  "$scratch/python/bin/python3" -I -B -m installer.cli "$@"
+  code=$?
+  clean_up
+  exit "$code"
+}
+
+# Changes the node: the runtime stays, under its digest, and later runs use it again.
+run_kept() {
+  runtime=$runtime_root/$digest
+  if [ ! -x "$runtime/python/bin/python3" ]; then
+    verify_payload
+    stage=$runtime_root/.$digest.$$
+    scratch=$stage
+    trap clean_up EXIT
+    trap 'clean_up; exit 130' INT
+    trap 'clean_up; exit 143' HUP TERM
+    if ! mkdir -p "$runtime_root" 2>/dev/null || ! mkdir "$stage" 2>/dev/null; then
+      fail failed 1 "the installer's Python cannot be unpacked" "$runtime_root" "a folder that can be written" \
+        "$(df -k / 2>/dev/null | tail -n 1)" "make room, or mount it for writing"
+    fi
+    unpack "$stage" || unpack_failed "$stage"
+    # On the disk before it gets its name, or a power cut could leave a runtime of empty files.
+    sync -f "$stage" 2>/dev/null || sync
+    # Another install may have been faster; its runtime is the same.
+    [ -d "$runtime" ] || mv "$stage" "$runtime"
+    clean_up
+    trap - EXIT INT HUP TERM
+  fi
+  exec "$runtime/python/bin/python3" -I -B -m installer.cli "$@"
+}
+
+main() {
+  folder=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
+  self=$folder/$(basename -- "$0")
+  AIRGAP_MEDIA=$folder
+  export AIRGAP_MEDIA
+  choose_payload
+  # Without root nothing can be kept; the installer itself then says what it needs root for.
+  if reads_only "$@" || [ "$(id -u)" != 0 ]; then
+    run_once "$@"
+  else
+    run_kept "$@"
+  fi
+}
+
+main "$@"
+exit 1

@@ -1,0 +1,274 @@
+"""``install`` on a root without Python: a shell, tar and gzip are all it may need.
+
+The roots are made by hand from this machine's own programs and glibc, and entered with chroot; nothing else of the
+machine is in them. The payload is this machine's interpreter, packed, with a small probe as ``installer.cli``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bundler import elf, runtime
+from bundler.host_python import host_archive, host_platform
+from bundler.launcher import install_bytes
+from bundler.runtime import Entry, Payload, archive_bytes, read_archive
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="entering a root of its own (chroot) needs root")
+
+PROBE = b"""
+import ctypes, hashlib, json, os, sys, zlib
+import _hashlib, click, tqdm, yaml, zstandard
+import installer.bundle.verify
+def main():
+    told = {
+        "argv": sys.argv[1:], "media": os.environ.get("AIRGAP_MEDIA"), "path": sys.path, "prefix": sys.prefix,
+        "hash": hashlib.sha256(b"x").hexdigest(), "openssl": _hashlib.openssl_sha256(b"x").hexdigest(),
+        "libraries": os.environ.get("LD_LIBRARY_PATH"), "isolated": sys.flags.isolated,
+        "no_bytecode": sys.flags.dont_write_bytecode, "zstd": zstandard.decompress(zstandard.compress(b"z")).decode(),
+    }
+    print(json.dumps(told))
+    sys.exit(7)
+if __name__ == "__main__":
+    main()
+"""
+TOOLS = ["sh", "tar", "gzip", "head", "tail", "uname", "mkdir", "rm", "mv", "id", "dirname", "basename", "chmod"]
+OPTIONAL = ["cat", "sha256sum", "df", "getconf", "sync"]
+MEDIA = "/media/usb/k8s"
+
+
+@pytest.fixture(scope="session")
+def payload() -> Payload:
+    """The running interpreter, packed, with the probe in the place of the command line."""
+    platform = host_platform()
+    assert platform is not None
+    tree = read_archive(host_archive(platform), "host")
+    tree = {name: entry for name, entry in tree.items() if "installer/__pycache__/cli." not in name}
+    tree["lib/installer/cli.py"] = Entry(PROBE)
+    return Payload(platform, archive_bytes(tree), elf.glibc_needed(entry.content for entry in tree.values()))
+
+
+@pytest.fixture(scope="session")
+def install(payload: Payload) -> bytes:
+    return install_bytes([payload])
+
+
+def _copy(source: Path, root: Path) -> None:
+    target = root / str(source).lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copy2(source, target)
+
+
+def _glibc(root: Path) -> None:
+    """The loader and glibc's libraries: what any machine that runs containers' tools has."""
+    listing = subprocess.run(["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout
+    for word in listing.split():
+        if word.startswith("/"):
+            _copy(Path(word), root)
+            for name in ("libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1"):
+                if (beside := Path(word).parent / name).exists() and "libc.so" in word:
+                    _copy(beside, root)
+
+
+def _common(root: Path, install: bytes) -> Path:
+    for name in ("tmp", "opt", "root", "dev", "proc", "bin", "usr/bin", f".{MEDIA}"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "tmp").chmod(0o1777)
+    (root / "dev/null").touch()
+    (root / "dev/null").chmod(0o666)
+    path = root / MEDIA.lstrip("/") / "install"
+    path.write_bytes(install)
+    path.chmod(0o755)
+    _glibc(root)
+    return root
+
+
+@pytest.fixture
+def plain_root(tmp_path: Path, install: bytes) -> Path:
+    """dash, GNU tar, gzip and coreutils."""
+    root = _common(tmp_path / "root", install)
+    for tool in TOOLS + OPTIONAL:
+        source = shutil.which(tool)
+        assert source, tool
+        shutil.copy2(os.path.realpath(source), root / "bin" / tool)
+        listing = subprocess.run(["ldd", source], capture_output=True, text=True, check=True).stdout
+        for word in listing.split():
+            if word.startswith("/"):
+                _copy(Path(word), root)
+    return root
+
+
+@pytest.fixture
+def busybox_root(tmp_path: Path, install: bytes) -> Path:
+    """BusyBox alone."""
+    busybox = shutil.which("busybox")
+    assert busybox, "busybox-static is in tests/lab/packages.txt"
+    root = _common(tmp_path / "busybox", install)
+    shutil.copy2(busybox, root / "bin/busybox")
+    for tool in [*TOOLS, "sha256sum", "sync"]:
+        (root / "bin" / tool).symlink_to("busybox")
+    return root
+
+
+def run(root: Path, *words: str, under: str | None = None, user: str = "0:0") -> subprocess.CompletedProcess[str]:
+    command = ["chroot", f"--userspec={user}", str(root), *([under] if under else []), f"{MEDIA}/install", *words]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/bin:/usr/sbin:/sbin", "HOME": "/root"},
+        timeout=120,
+    )
+
+
+def listing(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def test_there_is_no_python_in_the_roots(plain_root: Path, busybox_root: Path) -> None:
+    for root in (plain_root, busybox_root):
+        names = [name for name in listing(root) if "python" in name or "libcrypto" in name or "libffi" in name]
+        assert names == []
+
+
+@pytest.mark.parametrize("words", [["facts", "--json"], ["plan"], ["--help"], ["--role", "cp", "--dry-run"], []])
+def test_read_only_verbs_leave_nothing_behind(plain_root: Path, words: list[str]) -> None:
+    before = listing(plain_root)
+    result = run(plain_root, *words)
+    assert result.returncode == 7, result.stderr
+    told = json.loads(result.stdout)
+    assert told["argv"] == words
+    assert told["media"] == MEDIA
+    assert told["hash"] == told["openssl"] == hashlib.sha256(b"x").hexdigest()
+    assert told["libraries"] is None
+    assert told["isolated"] and told["no_bytecode"]
+    assert told["prefix"].startswith("/tmp/airgap-bundle.")
+    assert all(path.startswith("/tmp/airgap-bundle.") for path in told["path"])
+    assert listing(plain_root) == before
+
+
+@pytest.mark.parametrize("kind", ["plain", "busybox"])
+def test_a_changing_verb_keeps_its_runtime_and_uses_it_again(
+    kind: str, request: pytest.FixtureRequest, payload: Payload
+) -> None:
+    root: Path = request.getfixturevalue(f"{kind}_root")
+    result = run(root, "--role", "cp")
+    assert result.returncode == 7, result.stderr
+    kept = root / "opt/airgap-bundle/runtime" / hashlib.sha256(payload.archive).hexdigest()
+    assert json.loads(result.stdout)["prefix"] == f"/{kept.relative_to(root)}/python"
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    after = listing(root)
+    inode = kept.stat().st_ino
+    assert run(root, "reset").returncode == 7
+    assert kept.stat().st_ino == inode
+    assert listing(root) == after
+    assert list((root / "tmp").iterdir()) == []
+
+
+def test_busybox_reads_only_too(busybox_root: Path) -> None:
+    before = listing(busybox_root)
+    result = run(busybox_root, "status")
+    assert result.returncode == 7, result.stderr
+    assert listing(busybox_root) == before
+
+
+def test_other_shells(plain_root: Path) -> None:
+    bash = shutil.which("bash")
+    assert bash
+    shutil.copy2(bash, plain_root / "bin/bash")
+    for word in subprocess.run(["ldd", bash], capture_output=True, text=True, check=True).stdout.split():
+        if word.startswith("/"):
+            _copy(Path(word), plain_root)
+    assert run(plain_root, "facts", under="bash").returncode == 7
+    assert run(plain_root, "facts", under="sh").returncode == 7
+
+
+def test_without_root_nothing_is_kept(plain_root: Path) -> None:
+    result = run(plain_root, "--role", "cp", user="65534:65534")
+    assert result.returncode == 7, result.stderr
+    assert not (plain_root / "opt/airgap-bundle").exists()
+    assert list((plain_root / "tmp").iterdir()) == []
+
+
+def test_another_architecture_is_named(plain_root: Path) -> None:
+    (plain_root / "bin/uname").unlink()
+    (plain_root / "bin/uname").write_text("#!/bin/sh\necho riscv64\n")
+    (plain_root / "bin/uname").chmod(0o755)
+    result = run(plain_root, "facts")
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[0] == "error: this media set is for another architecture  [input]"
+    assert "riscv64" in result.stderr
+    assert [line[:10].split()[0] for line in result.stderr.splitlines()[1:]] == ["where", "wanted", "got", "next"]
+
+
+def test_the_right_payload_of_several(plain_root: Path, payload: Payload) -> None:
+    other = "linux/arm64" if payload.platform.architecture == "amd64" else "linux/amd64"
+    foreign = Payload(type(payload.platform)(other), b"not for this machine" * 1000, "2.99")
+    for payloads in ([payload, foreign], [foreign, payload]):
+        (plain_root / MEDIA.lstrip("/") / "install").write_bytes(install_bytes(payloads))
+        assert run(plain_root, "facts").returncode == 7
+
+
+@pytest.mark.parametrize("with_sums", [True, False], ids=["sha256sum", "gzip only"])
+@pytest.mark.parametrize("words", [["facts"], ["--role", "cp"]], ids=["reads", "changes"])
+def test_a_damaged_install_runs_nothing(plain_root: Path, install: bytes, words: list[str], with_sums: bool) -> None:
+    if not with_sums:
+        (plain_root / "bin/sha256sum").unlink()
+    before = listing(plain_root)
+    damaged = bytearray(install)
+    damaged[len(install) // 2] ^= 1
+    for content in (bytes(damaged), install[: len(install) // 2]):
+        (plain_root / MEDIA.lstrip("/") / "install").write_bytes(content)
+        result = run(plain_root, *words)
+        assert result.returncode == 4, result.stderr
+        assert result.stderr.startswith("error: install is damaged  [integrity]\n")
+        assert listing(plain_root) == before
+
+
+def test_an_old_glibc_is_named(plain_root: Path, payload: Payload) -> None:
+    """A program that the loader refuses: the last line it says is passed on, with what would be needed."""
+    tree = read_archive(payload.archive, "host")
+    tree[runtime.PYTHON] = Entry(b"#!/bin/sh\necho 'version `GLIBC_2.99 not found' >&2\nexit 1\n", executable=True)
+    changed = replace(payload, archive=archive_bytes(tree), glibc="2.99")
+    (plain_root / MEDIA.lstrip("/") / "install").write_bytes(install_bytes([changed]))
+    before = listing(plain_root)
+    result = run(plain_root, "--role", "cp")
+    assert result.returncode == 2
+    assert "wanted  glibc 2.99 or newer" in result.stderr
+    assert "GLIBC_2.99 not found" in result.stderr
+    assert listing(plain_root) - before <= {"opt/airgap-bundle", "opt/airgap-bundle/runtime"}
+
+
+def test_a_tmp_that_forbids_programs(plain_root: Path) -> None:
+    (plain_root / "var/tmp").mkdir(parents=True)
+    script = f"mount -t tmpfs -o noexec tmpfs {plain_root}/tmp && exec chroot {plain_root} {MEDIA}/install facts"
+    result = subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/bin:/usr/bin:/sbin:/usr/sbin"},
+        timeout=120,
+    )
+    if "unshare failed" in result.stderr or "permission denied" in result.stderr:
+        pytest.skip(f"mounting is not allowed here: {result.stderr.strip()}")
+    assert result.returncode == 7, result.stderr
+    assert json.loads(result.stdout)["prefix"].startswith("/var/tmp/airgap-bundle.")
+    assert list((plain_root / "var/tmp").iterdir()) == []
+
+
+def test_the_same_interpreter_gives_the_same_archive() -> None:
+    platform = host_platform()
+    assert platform is not None
+    first, second = host_archive(platform), host_archive(platform)
+    assert hashlib.sha256(first).hexdigest() == hashlib.sha256(second).hexdigest()
+    assert len(first) < 15_000_000
