@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from installer.bundle.index import BundledFile, BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
@@ -88,23 +86,6 @@ def runtime_settings(
     if runc is None:
         raise InputError("runc comes in an archive in this bundle", wanted="one file with a target path")
     return containerd.RuntimeSettings(str(index.pause.reference), runc_path=runc, root=config.containerd_root)
-
-
-def disk_needs(index: BundleIndex, role: str, platform: Platform, config: ClusterConfig) -> dict[str, int]:
-    """The bytes an install on an empty node writes below each folder; folders on one file system add up.
-
-    containerd keeps a layer twice: as it came, and unpacked.
-    """
-    descriptors = index.descriptors()
-    needs: dict[str, int] = defaultdict(int)
-    for digest in {digest for image in index.images_for(role) for digest in image.blobs((platform,))}:
-        blob = descriptors[digest]
-        needs[config.containerd_root] += blob.size_bytes + (blob.unpacked_size_bytes or 0)
-    for item in index.files_for(role, platform):
-        blob = descriptors[item.blob]
-        target = item.placement.target or min(item.placement.members.values())
-        needs[target.rpartition("/")[0]] += blob.unpacked_size_bytes or blob.size_bytes
-    return dict(sorted(needs.items()))
 
 
 def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:

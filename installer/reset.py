@@ -12,10 +12,9 @@ from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.restore import RemoveData, RemoveInterfaces, RestoreFiles, StopServices, first_states
-from installer.steps.reset import KubeadmReset, RemoveOwnFiles
+from installer.steps.reset import leave_cluster
 
 _INTERFACES = ("cni0", "flannel.1")
-_SOCKET = "/run/containerd/containerd.sock"
 
 
 def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
@@ -31,8 +30,7 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         )
     states = first_states(read_runs(journal_folder))
     steps = (
-        KubeadmReset(_SOCKET),
-        RemoveOwnFiles(),
+        *leave_cluster(),
         StopServices(("kubelet.service", "containerd.service")),
         RemoveInterfaces(_INTERFACES),
         RemoveData(record.data_folders),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from installer.bundle.descriptor import Descriptor
-from installer.bundle.digest import Digest
-from installer.bundle.index import BundledFile
 from installer.bundle.platform import Platform
 from installer.node import DiskSpace
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
@@ -45,39 +44,35 @@ def _judge(disk: DiskSpace, need_bytes: int, root: str) -> Finding:
 
 def needed_bytes(subject: Subject) -> dict[str, int]:
     """The bytes each file system needs, by mount point."""
-    needs: dict[str, int] = {}
-
-    def add(path: str, size_bytes: int) -> None:
-        mount = disk_of(subject.facts.disks, path).mount
-        needs[mount] = needs.get(mount, 0) + size_bytes
-
-    for path, size_bytes in _parts(subject):
-        add(path, size_bytes)
-    return needs
+    needs: dict[str, int] = defaultdict(int)
+    for folder, size_bytes in folder_needs(subject).items():
+        needs[disk_of(subject.facts.disks, folder).mount] += size_bytes
+    return dict(needs)
 
 
-def _parts(subject: Subject) -> Iterator[tuple[str, int]]:
+def folder_needs(subject: Subject) -> dict[str, int]:
+    """The bytes an install on an empty node writes below each folder."""
     platform = subject.facts.platform
+    needs: dict[str, int] = defaultdict(int)
     if platform is None:
-        return
+        return needs
     blobs = subject.index.descriptors()
     for item in subject.index.files_for(subject.role, platform):
-        yield _folder_of(item), unpacked_bytes(blobs[item.blob])
-    yield subject.config.containerd_root, image_bytes(subject, platform)
-    yield "/var/lib/kubelet", KUBELET_BYTES
+        target = item.placement.target or min(item.placement.members.values())
+        needs[target.rpartition("/")[0]] += unpacked_bytes(blobs[item.blob])
+    needs[subject.config.containerd_root] += image_bytes(subject, platform)
+    needs["/var/lib/kubelet"] += KUBELET_BYTES
     if subject.role == "cp":
-        yield "/var/lib/etcd", ETCD_BYTES
+        needs["/var/lib/etcd"] += ETCD_BYTES
+    return dict(needs)
 
 
 def image_bytes(subject: Subject, platform: Platform) -> int:
-    """What the images take under containerd's root: each blob as it is, and each layer unpacked beside it."""
+    """What the images take under containerd's root, which keeps a layer twice: as it came, and unpacked."""
     blobs = subject.index.descriptors()
-    stored: set[Digest] = set()
-    layers: set[Digest] = set()
-    for image in subject.index.images_for(subject.role):
-        if platform in image.platforms:
-            stored.update(image.blobs((platform,)))
-            layers.update(image.platforms[platform].layers)
+    chosen = [image for image in subject.index.images_for(subject.role) if platform in image.platforms]
+    stored = {digest for image in chosen for digest in image.blobs((platform,))}
+    layers = {digest for image in chosen for digest in image.platforms[platform].layers}
     return sum(blobs[digest].size_bytes for digest in stored) + sum(unpacked_bytes(blobs[digest]) for digest in layers)
 
 
@@ -90,11 +85,6 @@ def disk_of(disks: dict[str, DiskSpace], path: str) -> DiskSpace:
     """The file system ``path`` is on: that of the nearest folder that was asked about."""
     above = [known for known in disks if path == known or path.startswith(known.rstrip("/") + "/")]
     return disks[max(above, key=len)]
-
-
-def _folder_of(item: BundledFile) -> str:
-    placement = item.placement
-    return placement.target or next(iter(placement.members.values()))
 
 
 CHECKS = (space,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from installer import probes
-from installer.execute import CheckResult, Phase, Plan
+from installer.execute import CheckResult, Step
 from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
 from installer.render import kubeadm as render
@@ -89,8 +89,6 @@ def _is_folder(view: NodeView, path: str) -> bool:
     return found is not None and found.kind == "directory"
 
 
-def reset_plan(socket: str = "/run/containerd/containerd.sock") -> Plan:
-    """What ``reset`` does; binaries, containerd and its images stay for the next install."""
-    steps = (KubeadmReset(socket), RemoveOwnFiles(), UnpinImages(ImageStore(socket)))
-    notes = ("binaries, containerd and the images stay; network rules of the old pod network end with a reboot",)
-    return Plan((Phase("reset", steps),), notes)
+def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
+    """What takes the node out of its cluster; binaries, containerd and the images stay."""
+    return (KubeadmReset(socket), RemoveOwnFiles(), UnpinImages(ImageStore(socket)))

@@ -9,17 +9,17 @@ import pytest
 
 from installer.config import ClusterConfig, Endpoint
 from installer.errors import CommandError, InputError, StepError
-from installer.execute import Executor, Plan, StepResult, look
+from installer.execute import Executor, Phase, Plan, StepResult, look
 from installer.facts import KubernetesState, NodeFacts, OsRelease
 from installer.join import PATH, JoinFile
-from installer.plan import build_plan, disk_needs
+from installer.plan import build_plan
 from installer.render import containerd, kubeadm
 from installer.steps import runtime
 from installer.steps.kubeadm import BEGUN_MARK, CONFIG_PATH
-from installer.steps.reset import reset_plan
+from installer.steps.reset import leave_cluster
 from tests.fakes.certificate import CA_HASH
 from tests.fakes.machine import KERNEL, Machine, StoredName, Unit
-from tests.fakes.small_bundle import PAUSE, PLATFORM, SmallBundle, small_bundle, without_component
+from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_component
 
 ADDRESS = "10.0.24.31"
 CONFIG = ClusterConfig()
@@ -291,11 +291,13 @@ def test_not_ready_for_another_reason_than_the_network_is_a_failure() -> None:
 def test_reset_leaves_no_cluster_and_no_pins_and_the_node_can_be_installed_again() -> None:
     machine = Machine()
     carry_out(machine, cp_plan())
-    carry_out(machine, reset_plan())
+    carry_out(machine, Plan((Phase("reset", leave_cluster()),)))
     assert machine.node.stat(PATH) is None
     assert machine.node.stat(kubeadm.ADMIN_KUBECONFIG) is None
     assert not [name for name, found in machine.images.items() if "io.cri-containerd.pinned=pinned" in found.labels]
-    assert {result.outcome for result in carry_out(machine, reset_plan()).values()} == {"as wanted"}
+    assert {result.outcome for result in carry_out(machine, Plan((Phase("reset", leave_cluster()),))).values()} == {
+        "as wanted"
+    }
     done = carry_out(machine, cp_plan())
     assert {name for name, result in done.items() if result.outcome == "changed"} == {
         "images/import",
@@ -312,15 +314,3 @@ def test_plan_refuses_what_cannot_become_a_node() -> None:
         build_plan(small_bundle(), "cp", CONFIG, facts(machine="aarch64"), address=ADDRESS)
     with pytest.raises(InputError, match="no containerd"):
         cp_plan(without_component(small_bundle(), "containerd"))
-
-
-def test_disk_needs_count_layers_as_they_come_and_unpacked_and_files_where_they_land() -> None:
-    bundle = small_bundle()
-    config = replace(CONFIG, containerd_root="/data/containerd")
-    needs = disk_needs(bundle.index, "worker", PLATFORM, config)
-    blobs = bundle.index.descriptors()
-    wanted = {digest for image in bundle.index.images_for("worker") for digest in image.blobs()}
-    layers = sum(blobs[digest].size_bytes + (blobs[digest].unpacked_size_bytes or 0) for digest in wanted)
-    assert needs["/data/containerd"] == layers
-    assert set(needs) == {"/data/containerd", "/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin"}
-    assert disk_needs(bundle.index, "cp", PLATFORM, config)["/data/containerd"] > layers
