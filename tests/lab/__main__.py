@@ -47,6 +47,14 @@ def serve(profile: str, folder: Path, binaries: Path | None) -> None:
         sys.exit(0 if is_ready else _INTERRUPTED)
 
 
+@main.command()
+def demo() -> None:
+    """Shows the main job from end to end on a throwaway machine, in a few minutes."""
+    from tests.lab.demo import show
+
+    show()
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Unwinds once, so that what was started is stopped; a second signal does not cut that short."""
     signal.signal(number, signal.SIG_IGN)

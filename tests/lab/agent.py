@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import shlex
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.rootfs import LabError
+from tests.lab.errors import LabError
 
 REPLY_SECONDS = 60.0
 CHUNK_BYTES = 256 * 1024
+SHOWN_LINES = 30
 OUTPUT_FOLDER = "/run/lab"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -42,9 +44,10 @@ class Completed:
     stderr: str
     seconds: float
 
-    def __str__(self) -> str:
-        tail = "\n".join((self.stdout + self.stderr).splitlines()[-30:])
-        return f"exit code {self.code} after {self.seconds:.1f} s: {' '.join(self.argv)[:300]}\n{tail}"
+    def ending(self) -> str:
+        """How it ended, for an error: the exit code and the last lines it wrote."""
+        lines = (self.stdout + self.stderr).splitlines()[-SHOWN_LINES:]
+        return "\n".join([f"exit code {self.code} after {self.seconds:.1f} s", *lines])
 
 
 class AgentError(LabError):
@@ -110,7 +113,7 @@ class GuestAgent:
                 break
             if time.monotonic() - started > timeout_seconds:
                 self._spawn(["kill", "-KILL", "--", f"-{pid}"], {})
-                raise AgentError(f"no end after {timeout_seconds:.0f} s: {' '.join(argv)[:300]}")
+                raise AgentError(f"no end after {timeout_seconds:.0f} s", where=shlex.join(argv))
             time.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 1.5, 1.0)
         self._spawn(["rm", "-f", *(tail.path for tail in tails)], {})
@@ -170,7 +173,7 @@ class GuestAgent:
         self._send(json.dumps(request).encode() + b"\n")
         reply = self._line(deadline)
         if "error" in reply:
-            raise AgentError(f"{request['execute']}: {reply['error'].get('desc', reply['error'])}")
+            raise AgentError("the agent refuses", where=request["execute"], got=str(reply["error"].get("desc")))
         return reply["return"]
 
     def _send(self, data: bytes) -> None:
@@ -197,7 +200,7 @@ class GuestAgent:
         line, _, self._pending = self._pending.partition(b"\n")
         answer = json.loads(line.lstrip(b"\xff"))
         if not isinstance(answer, dict):
-            raise AgentError(f"not an answer: {line[:200]!r}")
+            raise AgentError("the agent does not answer as agents do", got=repr(line[:200]))
         return answer
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.rootfs import LabError, cache_folder
+from tests.lab.cache import cache_root
+from tests.lab.errors import LabError
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = Path(sys.executable).with_name("bundle")
@@ -18,11 +19,11 @@ BUILD_SECONDS = 1200.0
 def build(options: Sequence[str], out: Path, say: Callable[[str], None]) -> Path:
     """``bundle build`` and ``bundle verify`` as an operator runs them; the media set's folder."""
     shutil.rmtree(out, ignore_errors=True)
-    store = cache_folder() / "store"
+    store = cache_root() / "store"
     _told([str(BUNDLE), "build", *options, "--store", str(store), "--out", str(out)], say)
     made = [path for path in out.iterdir() if path.is_dir()]
     if len(made) != 1:
-        raise LabError(f"bundle build left {len(made)} folders in {out}, wanted one")
+        raise LabError("bundle build left not one media set", where=str(out), got=f"{len(made)} folders")
     _told([str(BUNDLE), "verify", str(made[0])], say)
     return made[0]
 
@@ -41,7 +42,7 @@ def _told(argv: Sequence[str], say: Callable[[str], None]) -> None:
     )
     say(done.stdout)
     if done.returncode != 0:
-        raise LabError(f"exit code {done.returncode}: {' '.join(argv)}")
+        raise LabError(f"{Path(argv[0]).name} failed", where=" ".join(argv), got=f"exit code {done.returncode}")
 
 
 def bundled_version(media: Path) -> str:

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.lab.agent import Completed, GuestAgent
-from tests.lab.rootfs import LabError, NodeRoot, cache_folder, node_root
+from tests.lab.cache import cache_root
+from tests.lab.errors import LabError
+from tests.lab.rootfs import NodeRoot, node_root
 from tests.lab.switch import Switch
 
 BOOT_SECONDS = 240.0
@@ -44,8 +46,9 @@ ACCELERATORS = {
 @functools.cache
 def accelerator() -> str:
     """``kvm`` when this machine's KVM starts our kernel within a few seconds, else ``tcg``; remembered on disk."""
-    remembered = cache_folder() / f"accelerator-{os.uname().release}"
+    remembered = cache_root() / f"accelerator-{os.uname().release}"
     if not remembered.exists():
+        remembered.parent.mkdir(parents=True, exist_ok=True)
         verdict = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and _kvm_boots(node_root()) else "tcg"
         remembered.write_text(verdict)
     return remembered.read_text()
@@ -145,7 +148,7 @@ class Machine:
             self._agent.connect(BOOT_SECONDS)
         except LabError as error:
             self.power_off()
-            raise LabError(f"{self.name}: {error}\n{self._console_tail()}") from error
+            raise LabError(error.message, where=self.name, got=self._console_tail()) from error
 
     def power_off(self) -> None:
         """Pull the plug."""
@@ -184,7 +187,7 @@ class Machine:
         """Run a command that has to work; its standard output."""
         done = self.run(command, timeout_seconds=timeout_seconds)
         if done.code != 0:
-            raise LabError(f"{self.name}: {done}")
+            raise LabError("a command failed", where=f"{self.name}: {shlex.join(done.argv)}", got=done.ending())
         return done.stdout
 
     def read(self, path: str) -> bytes:

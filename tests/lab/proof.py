@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from installer.errors import OperatorError
 from tests.lab.machine import Machine
 from tests.lab.switch import Switch
 
@@ -15,8 +16,10 @@ CTR = "ctr -n k8s.io"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 
 
-class ProofError(AssertionError):
+class ProofError(OperatorError):
     """Something that must hold does not."""
+
+    family = "proof"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""What an operator does on the machines of the journey: install, carry files, connect the pod networks, look."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.lab.errors import LabError
+from tests.lab.machine import Machine
+from tests.lab.phases import Phase
+from tests.lab.proof import KUBECTL, ProofError
+
+INSTALL_SECONDS = 2400.0
+READY_SECONDS = 900.0
+POLL_SECONDS = 3.0
+CONFIG = "/root/cluster.yaml"
+JOIN_WRITTEN = "/var/lib/airgap-bundle/join.yaml"
+JOIN_CARRIED = "/root/join.yaml"
+
+# Emulated processors are slow: kubeadm waits longer, etcd does not hold elections because a heartbeat came late.
+CLUSTER_YAML = """\
+timeouts:
+  controlPlaneSeconds: 1200
+  kubeletSeconds: 900
+  apiCallSeconds: 300
+  etcdCallSeconds: 600
+  tlsBootstrapSeconds: 900
+  discoverySeconds: 900
+extraArgs:
+  etcd:
+    heartbeat-interval: "500"
+    election-timeout: "5000"
+"""
+
+
+def install(machine: Machine, media: str, arguments: str, phase: Phase) -> str:
+    """``./install`` from the medium with ``arguments``; what it said."""
+    command = f"./install {arguments}"
+    phase.say(f"{machine.name}$ {command}")
+    done = machine.run(f"cd {media} && {command} 2>&1", timeout_seconds=INSTALL_SECONDS)
+    phase.say(done.stdout)
+    if done.code != 0:
+        raise LabError("the install failed", where=f"{machine.name}: {command}", got=done.ending())
+    return done.stdout
+
+
+def kubectl(control_plane: Machine, arguments: str) -> str:
+    """Standard output of kubectl as the cluster's administrator."""
+    return control_plane.must(f"{KUBECTL} {arguments}", timeout_seconds=300)
+
+
+def objects(control_plane: Machine, arguments: str) -> list[dict[str, Any]]:
+    """The items of ``kubectl get``."""
+    items: list[dict[str, Any]] = json.loads(kubectl(control_plane, f"get {arguments} -o json"))["items"]
+    return items
+
+
+def connect_pods(control_plane: Machine, machines: tuple[Machine, ...]) -> str:
+    """Give each node a bridge for its pods and a route to the pods of the others; what was set."""
+    networks = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in objects(control_plane, "nodes")}
+    for machine in machines:
+        machine.must("mkdir -p /etc/cni/net.d")
+        machine.write("/etc/cni/net.d/10-lab.conflist", _conflist(networks[machine.name]).encode())
+        for other in machines:
+            if other is not machine:
+                machine.must(f"ip route replace {networks[other.name]} via {other.address}")
+    return ", ".join(f"{name} has pods in {network}" for name, network in networks.items())
+
+
+def _conflist(network: str) -> str:
+    plugins = [
+        {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "hairpinMode": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": network}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ]
+    return json.dumps({"cniVersion": "1.0.0", "name": "lab", "plugins": plugins}, indent=2)
+
+
+def wait_for(what: str, holds: Callable[[], bool], timeout_seconds: float = READY_SECONDS) -> None:
+    """Wait until ``holds`` says so; the error names ``what`` was waited for."""
+    deadline = time.monotonic() + timeout_seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise ProofError(f"not within {timeout_seconds:.0f} s: {what}")
+        time.sleep(POLL_SECONDS)
+
+
+def ready_nodes(control_plane: Machine) -> set[str]:
+    """The names of the nodes that are Ready."""
+    return {node["metadata"]["name"] for node in objects(control_plane, "nodes") if _condition(node, "Ready")}
+
+
+def ready_pods(control_plane: Machine, arguments: str) -> dict[str, bool]:
+    """Which of the selected pods are Ready."""
+    return {pod["metadata"]["name"]: _condition(pod, "Ready") for pod in objects(control_plane, f"pods {arguments}")}
+
+
+def _condition(item: Mapping[str, Any], kind: str) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
+
+
+def http_get(machine: Machine, address: str, port: int, path: str) -> str:
+    """An HTTP response as a bare node can ask for it."""
+    request = f"GET {path} HTTP/1.0\\r\\n\\r\\n"
+    return machine.must(f"printf '{request}' | socat -T 20 -t 20 - TCP:{address}:{port},connect-timeout=20")
+
+
+def collect(machine: Machine, folder: Path) -> None:
+    """Save what explains a failure beside the machine's console and log; never raises."""
+    queries = {
+        "journal": "journalctl --no-pager -o short-monotonic | tail -n 4000",
+        "containers": "crictl ps -a; crictl images; ip address; ip route; iptables-save | head -200",
+        "pod-logs": 'for f in /var/log/pods/*/*/*.log; do echo "== $f"; tail -n 60 "$f"; done',
+        "cluster": f"{KUBECTL} get nodes,pods,events -A -o wide; {KUBECTL} describe nodes,pods -A | tail -n 400",
+    }
+    for name, command in queries.items():
+        try:
+            done = machine.run(command)
+            (folder / f"{machine.name}.{name}").write_text(done.stdout + done.stderr)
+        except (LabError, OSError) as error:
+            (folder / f"{machine.name}.{name}").write_text(f"could not be read: {error}\n")
