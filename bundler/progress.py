@@ -18,7 +18,9 @@ _VERB_WIDTH = 9
 
 
 def format_bytes(size_bytes: float) -> str:
-    """``702.3 MB`` or ``1.9 GB``: decimal units, one decimal."""
+    """``702.3 MB`` or ``1.9 GB``: decimal units, one decimal; what would round to nothing is ``<0.1 MB``."""
+    if 0 < size_bytes < 50_000:
+        return "<0.1 MB"
     megabytes = size_bytes / 1e6
     return f"{megabytes:.1f} MB" if round(megabytes, 1) < 1000 else f"{size_bytes / 1e9:.1f} GB"
 
@@ -86,11 +88,11 @@ class Task:
                 self._say(line)
 
     def close(self, *, finished: bool = True) -> None:
-        """Ends the task; in a log, a finished one says its size, speed and time."""
+        """Ends the task; in a log, one that did something says its size, speed and time."""
         with self._lock:
             if self._bar is not None:
                 self._bar.close()
-            elif finished:
+            elif finished and self._done_bytes:
                 seconds = format_seconds(self._progress.clock() - self._started_seconds)
                 self._say(f"{format_bytes(self._done_bytes):>10}   {self._rate()}   {seconds}")
 

@@ -17,7 +17,8 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 # Who may import whom inside bundler: a module may import from ranks below its own, or its own rank.
 LAYERS = (
     {"cli", "__main__"},
-    {"assemble", "build", "fetch", "lookup"},
+    {"build", "report"},
+    {"assemble", "fetch", "lookup"},
     {"resolve", "sources", "store", "pack", "measure", "launcher", "runtime", "host_python", "elf", "catalog_check"},
     {"catalog", "catalog_read", "catalog_types", "imagelist", "lockfile", "mirrors", "versions", "progress"},
     {"yaml_document"},

@@ -1,0 +1,182 @@
+"""One build from request to media set: resolve, fetch, assemble; and the proof of a finished media set."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from platform import python_version
+
+import zstandard
+
+from bundler import host_python
+from bundler.assemble import MediaSet, assemble
+from bundler.catalog import Catalog
+from bundler.errors import InputError
+from bundler.fetch import FetchPlan, fetch, plan_fetch
+from bundler.launcher import install_bytes
+from bundler.lockfile import Lock, LockedRuntime
+from bundler.lookup import ConnectedLookup
+from bundler.measure import UnpackedSizes
+from bundler.mirrors import MirrorProfile, load_profile
+from bundler.progress import Progress
+from bundler.resolve import BuildRequest, resolve
+from bundler.runtime import lock_archive, payload
+from bundler.sources.http import HttpSettings
+from bundler.sources.upstreams import Upstreams
+from bundler.store import Store, default_store_path
+from installer.bundle.index import BundleIndex
+from installer.bundle.platform import ARCHITECTURES, Platform
+from installer.bundle.reader import open_media_set
+from installer.bundle.verify import Verified, verify
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an operator asked for, as written: the options ``bundle build`` and ``bundle lock`` share."""
+
+    version: str | None
+    arch: str
+    cni: str
+    runtime: str
+    mirror: str
+    catalogs: tuple[Path, ...]
+    ca_file: Path | None
+    store: Path | None
+    jobs: int
+
+
+class Builder:
+    """Carries out one request; what it fetched stays in the store, whatever happens afterwards."""
+
+    def __init__(self, request: Request, progress: Progress) -> None:
+        self._request = request
+        self._progress = progress
+        self.catalog = Catalog.load(request.catalogs)
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store(self._request.store or default_store_path(os.environ), self._progress.say)
+
+    @cached_property
+    def _profile(self) -> MirrorProfile:
+        return load_profile(self._request.mirror, self.catalog.mirrors_path)
+
+    @cached_property
+    def _upstreams(self) -> Upstreams:
+        return Upstreams(self._store, self._profile, HttpSettings(ca_file=self._request.ca_file))
+
+    def resolve(self, *, fetch_kubeadm: bool = True) -> Lock:
+        """The lock for the request. Without ``fetch_kubeadm`` only a kubeadm already in the store is asked."""
+        wanted = BuildRequest(
+            version=self._request.version or "",
+            platforms=parse_architectures(self._request.arch),
+            zstd=".".join(map(str, zstandard.ZSTD_VERSION)),
+            cni=self._request.cni,
+            runtime=runtime_kind(self._request.runtime),
+            created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
+        )
+        lookup = ConnectedLookup(self._upstreams, self._make_runtime, fetch_kubeadm=fetch_kubeadm)
+        with ThreadPoolExecutor(self._request.jobs) as pool:
+            return resolve(wanted, self.catalog, lookup, pool.map)
+
+    def plan(self, lock: Lock) -> FetchPlan:
+        """What :meth:`build` would fetch for ``lock``."""
+        return plan_fetch(lock, self._store)
+
+    def build(self, lock: Lock, out: Path) -> Built:
+        """Fetches what the store lacks and writes the media set below ``out``."""
+        began = time.monotonic()
+        fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
+        payloads = [payload(locked, self._store) for locked in lock.runtimes]
+        with self._progress.task("assemble", sum(blob.size_bytes for blob in lock.blobs)) as task:
+            media_set = assemble(
+                lock,
+                self._store,
+                install_bytes(payloads),
+                out,
+                sizes=UnpackedSizes(self._store.root / "unpacked-sizes"),
+                jobs=self._request.jobs,
+                progress=task.advance,
+            )
+        return Built(media_set, tuple(payload.glibc for payload in payloads), time.monotonic() - began)
+
+    def _make_runtime(self, kind: str, platform: Platform) -> LockedRuntime:
+        """The runtime that is not downloaded: packed from this interpreter, or the archive the operator named."""
+        if kind == "host":
+            python, origin, archive = python_version(), host_python.host_origin(), host_python.host_archive(platform)
+        else:
+            path = Path(self._request.runtime)
+            python, origin, archive = "of the archive", path.name, path.read_bytes()
+        return lock_archive(archive, kind, platform, origin=origin, python=python, keep=self._store.add_bytes)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: the media set, the oldest glibc each runtime needs, and how long it took."""
+
+    media_set: MediaSet
+    glibc: tuple[str, ...]
+    seconds: float
+
+
+def verify_media_set(path: Path, jobs: int, progress: Progress) -> tuple[BundleIndex, Verified, float]:
+    """Reads all of the media set at ``path``: what it holds, what was proven, and in how many seconds."""
+    began = time.monotonic()
+    with open_media_set(path) as bundle, progress.task("verify", bundle.size_bytes) as task:
+        return bundle.index, verify(bundle, jobs=jobs, progress=task.advance), time.monotonic() - began
+
+
+def read_lock(path: Path) -> Lock:
+    """The lock in a file; raises :class:`InputError` where there is none."""
+    try:
+        return Lock.from_bytes(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InputError("the lock cannot be read", where=str(path), wanted="a lock file", got=str(error)) from None
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Writes a lock in one step."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_bytes(lock.to_bytes())
+    partial.replace(path)
+
+
+def parse_architectures(text: str) -> tuple[Platform, ...]:
+    """The platforms that ``--arch amd64,arm64`` means, each once, in order."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in ARCHITECTURES]
+    if unknown or not names:
+        raise InputError(
+            "no such architecture", where=f"--arch {text}", wanted=", ".join(ARCHITECTURES), got=", ".join(unknown)
+        )
+    return tuple(Platform(f"linux/{name}") for name in sorted(set(names)))
+
+
+def source_date_epoch(text: str | None) -> int | None:
+    """``SOURCE_DATE_EPOCH`` as a number, or ``None`` where it is not set."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,11}", text):
+        raise InputError(
+            "SOURCE_DATE_EPOCH is not a time", where="the environment", wanted="seconds since 1970", got=text[:40]
+        )
+    return int(text)
+
+
+def runtime_kind(text: str) -> str:
+    """The kind that ``--runtime`` names: ``catalogue``, ``host``, or ``file`` for a path."""
+    if text in ("catalogue", "host"):
+        return text
+    if not Path(text).is_file():
+        raise InputError(
+            "no such runtime",
+            where=f"--runtime {text}",
+            wanted="catalogue, host, or the path of a runtime archive",
+            got="no file of that name",
+        )
+    return "file"

@@ -1,0 +1,261 @@
+"""The ``bundle`` command: options in, calls of the other modules, text out. The only module that prints or exits.
+
+Heavy modules are imported where they are used, so that ``bundle --help`` starts as fast as the interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from bundler.errors import InputError, OperatorError
+
+if TYPE_CHECKING:
+    from bundler.progress import Progress
+
+P = ParamSpec("P")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turns errors into messages and exit codes: 0 done, 1 failed, 2 input, 4 integrity, 5 network, 130 interrupted."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except OperatorError as error:
+            _tell_error(error, as_json=bool(kwargs.get("as_json")))
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted; the same command goes on where this one stopped", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+            sys.exit(1)
+        except OSError as error:
+            _tell_error(OperatorError(error.strerror or str(error), where=str(error.filename or "")), as_json=False)
+            sys.exit(1)
+        except Exception:
+            traceback.print_exc()
+            click.echo("error: this is a defect of this tool; please report the lines above", err=True)
+            sys.exit(1)
+
+    return run
+
+
+def _tell_error(error: OperatorError, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(error.to_dict()))
+    else:
+        click.echo("\n".join(error.lines()), err=True)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _progress() -> Progress:
+    from bundler.progress import Progress
+
+    return Progress(sys.stderr)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BUNDLE"})
+@click.version_option(package_name="airgap-bundle")
+def main() -> None:
+    """Build and check Kubernetes bundles for machines that can reach nothing.
+
+    \b
+      bundle build --k8s 1.30          make a media set in dist/
+      bundle verify dist/k8s-…         prove every byte of one
+    Carry its folder to the node, then:  sudo ./install --role cp
+
+    Every option can also be set in the environment: BUNDLE_BUILD_MIRROR=aliyun
+    is --mirror aliyun of `bundle build`.
+    """
+
+
+def _path(**kwargs: Any) -> click.Path:
+    return click.Path(path_type=Path, **kwargs)
+
+
+def _request_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what to build and from where, shared by ``build`` and ``lock``."""
+    options = [
+        click.option("--k8s", "version", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
+        click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
+        click.option("--cni", default="none", show_default=True, help="The pod network to carry; none leaves it out."),
+        click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
+                     help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
+        click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
+                     help="Where bytes come from: upstream, aliyun, daocloud, or a profile's file."),
+        click.option("--catalog", "catalogs", multiple=True, type=_path(), metavar="DIR",
+                     help="A catalogue of your own, laid over the built-in one. May be repeated."),
+        click.option("--ca-file", type=_path(), help="Certificates to trust, besides the system's, in PEM."),
+        click.option("--store", type=_path(), help="Where fetched bytes are kept.  [default: your cache folder]"),
+        click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64),
+                     help="How much is done at once. The result does not depend on it."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_request_options
+@click.option("--lock", "lock_path", type=_path(), help="Rebuild exactly this lock instead of resolving a version.")
+@click.option("--out", default="dist", show_default=True, type=_path(), help="The folder to write the media set in.")
+@click.option("--plan", "only_plan", is_flag=True, help="Only say what would be fetched and written.")
+@guarded
+def build(lock_path: Path | None, out: Path, only_plan: bool, **options: Any) -> None:
+    """Resolve, fetch and pack one media set."""
+    from bundler import build as builder
+    from bundler.report import built_lines, plan_lines
+
+    request = builder.Request(**options)
+    if (lock_path is None) == (request.version is None):
+        raise InputError(
+            "say what to build",
+            where="bundle build",
+            wanted="either --k8s VERSION or --lock FILE",
+            got="both" if lock_path else "neither",
+        )
+    progress = _progress()
+    work = builder.Builder(request, progress)
+    lock = builder.read_lock(lock_path) if lock_path else work.resolve(fetch_kubeadm=not only_plan)
+    if only_plan:
+        date, mirror = work.catalog.date, request.mirror
+        _print(plan_lines(lock, work.plan(lock), date=date, mirror=mirror, output=out / lock.name))
+        return
+    progress.say(f"resolve   {len(lock.files)} files, {len(lock.images)} images, pause {lock.pause.reference.tag}")
+    _print(built_lines(work.build(lock, out)))
+
+
+@main.command()
+@_request_options
+@click.option("--out", "out", type=_path(), help="The file to write.  [default: <name>.lock.json]")
+@guarded
+def lock(out: Path | None, **options: Any) -> None:
+    """Resolve a version and write only its lock."""
+    from bundler import build as builder
+
+    request = builder.Request(**options)
+    if request.version is None:
+        raise InputError("say what to lock", where="bundle lock", wanted="--k8s VERSION", got="nothing")
+    resolved = builder.Builder(request, _progress()).resolve()
+    path = out or Path(f"{resolved.name}.lock.json")
+    builder.write_lock(resolved, path)
+    click.echo(f"locked    {path}   {len(resolved.files)} files, {len(resolved.images)} images")
+
+
+@main.command()
+@click.argument("path", type=_path())
+@click.option("--jobs", default=os.cpu_count() or 2, show_default=True, type=click.IntRange(1, 64),
+              help="How many members are read at once.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+@guarded
+def verify(path: Path, jobs: int, as_json: bool) -> None:
+    """Prove every byte of a media set (its folder, or the tarball alone)."""
+    from bundler.build import verify_media_set
+    from bundler.report import verified_lines
+
+    index, verified, seconds = verify_media_set(path, jobs, _progress())
+    if as_json:
+        click.echo(json.dumps({"name": index.name, **asdict(verified)}))
+    else:
+        _print(verified_lines(index, verified, seconds))
+
+
+@main.command()
+@click.argument("path", type=_path())
+@click.option("--json", "as_json", is_flag=True, help="The whole index, and the identity, as JSON.")
+@guarded
+def inspect(path: Path, as_json: bool) -> None:
+    """Show what a media set holds and where each part came from."""
+    from bundler.report import inspect_lines
+    from installer.bundle.reader import open_media_set
+
+    with open_media_set(path) as bundle:
+        if as_json:
+            document = {"identity": str(bundle.identity), "index": bundle.index.to_dict()}
+            click.echo(json.dumps(document, indent=2, sort_keys=True))
+        else:
+            _print(inspect_lines(bundle.index, bundle.identity))
+
+
+@main.group()
+def catalog() -> None:
+    """Look at what can be built, and prove that it is complete."""
+
+
+_catalogs = click.option("--catalog", "catalogs", multiple=True, type=_path(), metavar="DIR",
+                         help="A catalogue of your own, laid over the built-in one. May be repeated.")  # fmt: skip
+
+
+@catalog.command("list")
+@_catalogs
+@click.option("--json", "as_json", is_flag=True, help="All versions as JSON.")
+@guarded
+def catalog_list(catalogs: tuple[Path, ...], as_json: bool) -> None:
+    """List the Kubernetes versions there are."""
+    from bundler.catalog import Catalog
+    from bundler.report import minor_lines
+    from bundler.versions import newest_first
+
+    known = Catalog.load(catalogs)
+    minors = [known.minor(name) for name in known.minors()]
+    if as_json:
+        versions = {minor.minor: newest_first(minor.releases) for minor in minors}
+        click.echo(json.dumps({"date": known.date, "kubernetes": versions}, indent=2))
+        return
+    click.echo(f"catalogue {known.date}, each minor with its newest patch")
+    for minor in minors:
+        _print(minor_lines(minor, newest_first(minor.releases)[0]))
+
+
+@catalog.command("show")
+@click.argument("version")
+@_catalogs
+@guarded
+def catalog_show(version: str, catalogs: tuple[Path, ...]) -> None:
+    """Show one VERSION: its images, components and checksums."""
+    from bundler.catalog import Catalog
+    from bundler.imagelist import kubernetes_images
+    from bundler.report import release_lines
+
+    known = Catalog.load(catalogs)
+    release = known.release(version)
+    references = [str(image.reference) for image in kubernetes_images(release)]
+    _print(release_lines(release, known.minor(release.minor), references))
+
+
+@catalog.command("check")
+@_catalogs
+@guarded
+def catalog_check(catalogs: tuple[Path, ...]) -> None:
+    """Prove that catalogue and image lists agree and every entry is complete."""
+    from bundler.catalog import Catalog
+    from bundler.catalog_check import check
+
+    findings = list(check(Catalog.load(catalogs)))
+    if findings:
+        raise InputError(
+            f"the catalogue has {len(findings)} problem{'' if len(findings) == 1 else 's'}",
+            where="bundle catalog check",
+            got="\n".join(str(finding) for finding in findings),
+        )
+    click.echo("ok        every entry is complete, and the image lists agree with it")
+
+
+if __name__ == "__main__":
+    main()

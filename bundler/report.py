@@ -1,0 +1,142 @@
+"""What the connected side tells an operator, as lines of text: a plan, a finished build, what a bundle holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bundler.fetch import FetchPlan
+from bundler.lockfile import Lock
+from bundler.progress import format_bytes, format_seconds
+from installer.bundle.digest import Digest
+from installer.bundle.errors import printable
+from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Source
+from installer.bundle.verify import Verified
+
+if TYPE_CHECKING:
+    from bundler.build import Built
+    from bundler.catalog_types import Minor, Release
+
+
+def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: Path) -> Iterator[str]:
+    """What a build of ``lock`` would fetch and write; ``date`` is the catalogue's."""
+    yield f"Kubernetes v{lock.kubernetes}, {', '.join(lock.platforms)}, catalogue {date}, mirror {mirror}"
+    sizes = {blob.digest: blob.size_bytes for blob in lock.blobs}
+    yield _row("binaries", len(lock.files), "file", _sum(sizes, (item.blob for item in lock.files)), _trust(lock.files))
+    pause = f"pause {lock.pause.reference.tag} (from {_told_by(lock)})"
+    image_bytes = _sum(sizes, (blob for image in lock.images for blob in image.blobs()))
+    yield _row("images", len(lock.images), "image", image_bytes, pause)
+    for runtime in lock.runtimes:
+        yield _row("runtime", 1, "file", runtime.size_bytes, f"CPython {runtime.python} ({runtime.kind})")
+    if entries := list(_user_entries(lock.files, lock.images)):
+        yield "  by your catalogue's word, not upstream's:"
+        yield from (f"    {entry}" for entry in entries)
+    stored = f" ({format_bytes(plan.stored_bytes)} already in the store)" if plan.stored_bytes else ""
+    yield f"  to fetch  {format_bytes(plan.missing_bytes)}{stored}"
+    if plan.missing_wheels:
+        yield "            and the installer's wheels"
+    yield f"  to write  {output}/"
+
+
+def _row(what: str, count: int, noun: str, size_bytes: int, remark: str) -> str:
+    counted = f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"  {what:<10} {counted:<11} {format_bytes(size_bytes):>9}    {remark}"
+
+
+def _sum(sizes: Mapping[Digest, int], blobs: Iterable[Digest]) -> int:
+    return sum(sizes[blob] for blob in set(blobs))
+
+
+def _told_by(lock: Lock) -> str:
+    return f"kubeadm v{lock.kubernetes}" if lock.pause.told_by == "kubeadm" else "the catalogue"
+
+
+def _trust(files: Iterable[BundledFile]) -> str:
+    trusts = {item.source.trust for item in files}
+    if trusts == {"upstream"}:
+        return "upstream checksums"
+    return "your catalogue's checksums" if trusts == {"user"} else "upstream's and your catalogue's checksums"
+
+
+def _user_entries(files: Iterable[BundledFile], images: Iterable[BundledImage]) -> Iterator[str]:
+    for item in files:
+        if item.source.trust == "user":
+            yield f"{item.component} {item.version} {item.platform}  catalogue {item.source.catalogue}"
+    for image in images:
+        if image.source.catalogue != "built-in":
+            yield f"{image.reference}  catalogue {image.source.catalogue}"
+
+
+def built_lines(built: Built) -> Iterator[str]:
+    """The end of a build: where the media set is, and what to do with it."""
+    made = built.media_set
+    what = "was there already and is proven" if made.kept else format_bytes(made.size_bytes)
+    yield f"done      {made.folder}   {what}   {format_seconds(built.seconds)}"
+    yield f"identity  {made.identity}"
+    yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
+    for version in sorted(set(built.glibc)):
+        yield f"runtime   needs glibc {version} or newer on the node"
+    yield ""
+    yield "Carry the folder to the node, then there, in it:"
+    yield "  sudo ./install --role cp"
+
+
+def verified_lines(index: BundleIndex, verified: Verified, seconds: float) -> Iterator[str]:
+    """The result of a proof: everything that was read is what it must be."""
+    platforms = ", ".join(index.platforms)
+    size = f"{format_bytes(verified.size_bytes)} in {format_seconds(seconds)}"
+    yield f"verified  v{index.kubernetes} {platforms}   {verified.members} members, {size}"
+    yield f"identity  {verified.identity}"
+    if verified.unexpected:
+        yield f"warn      not in SHA256SUMS, and nothing reads it: {printable(', '.join(verified.unexpected))}"
+
+
+def inspect_lines(index: BundleIndex, identity: Digest) -> Iterator[str]:
+    """What a bundle holds, for a reader; ``--json`` gives the whole index instead."""
+    sizes = {blob.digest: blob.size_bytes for blob in index.blobs}
+    yield f"{index.name}  identity {identity}"
+    platforms = ", ".join(index.platforms)
+    yield f"Kubernetes v{index.kubernetes}, {platforms}, cni {index.cni}, pause {index.pause.reference}"
+    yield "files"
+    for item in index.files:
+        size = format_bytes(sizes[item.blob])
+        roles, word = ",".join(item.roles), _word(item.source)
+        yield f"  {item.component:<12} {item.version:<9} {item.platform:<12} {size:>9}  {roles:<10} {word}"
+    yield "images"
+    for image in index.images:
+        size = format_bytes(_sum(sizes, image.blobs()))
+        yield f"  {size:>9}  {','.join(image.roles):<10} {image.reference}"
+        yield f"             {image.blob}  {_word(image.source)}"
+    unpacked_bytes = sum(blob.unpacked_size_bytes or blob.size_bytes for blob in index.blobs)
+    total = format_bytes(sum(sizes.values()))
+    yield f"{len(index.blobs)} blobs, {total}, {format_bytes(unpacked_bytes)} once unpacked"
+
+
+def _word(source: Source) -> str:
+    """Whose word the digest is; a user's own catalogue is named."""
+    return source.trust if source.catalogue == "built-in" else f"{source.trust} (catalogue {source.catalogue})"
+
+
+def minor_lines(minor: Minor, newest: str) -> Iterator[str]:
+    """One line for ``bundle catalog list``."""
+    patches = len(minor.releases)
+    pause = minor.releases[newest].images.pause
+    yield f"{minor.minor:<6} {newest:<9} {patches:>3} patches   pause {pause:<7} kubeadm {minor.kubeadm_api}"
+
+
+def release_lines(release: Release, minor: Minor, references: Iterable[str]) -> Iterator[str]:
+    """What the catalogue knows of one release, for ``bundle catalog show``."""
+    note = "   image tags taken from the patch before" if release.extrapolated else ""
+    yield f"Kubernetes v{release.version}   kubeadm {minor.kubeadm_api}   catalogue {release.catalogue}{note}"
+    yield "images"
+    yield from (f"  {reference}" for reference in references)
+    yield "components"
+    for choice in minor.choices.values():
+        origin = "" if choice.catalogue == "built-in" else f"   catalogue {choice.catalogue}"
+        yield f"  {choice.component:<12} {choice.default:<9} supported {choice.supported}{origin}"
+        yield f"               {choice.reason}"
+    yield "files"
+    for name, by_platform in sorted(release.files.items()):
+        for platform, file in sorted(by_platform.items()):
+            yield f"  {name:<8} {platform:<12} {file.digest.hex}"

@@ -1,0 +1,83 @@
+"""The ``bundle`` command: what it refuses, what it says, and the exit codes scripts rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bundler.cli import main
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, args)
+
+
+def test_lists_every_minor_with_its_newest_patch() -> None:
+    result = run("catalog", "list")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()[1:]] == [f"1.{n}" for n in range(28, 37)]
+    assert "1.30.14" in result.output
+
+
+def test_lists_every_patch_for_a_script() -> None:
+    versions = json.loads(run("catalog", "list", "--json").output)["kubernetes"]
+    assert versions["1.30"][0] == "1.30.14"
+    assert len(versions["1.30"]) == 15
+
+
+@pytest.mark.parametrize("version", ["1.30", "v1.30", "1.30.14", "v1.30.14"])
+def test_a_version_means_what_a_user_expects(version: str) -> None:
+    result = run("catalog", "show", version)
+    assert result.output.startswith("Kubernetes v1.30.14 ")
+    assert "registry.k8s.io/etcd:3.5.15-0" in result.output
+
+
+def test_an_unknown_minor_is_answered_with_those_there_are() -> None:
+    result = run("catalog", "show", "1.99")
+    assert result.exit_code == 2
+    assert "1.28, 1.29, 1.30" in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_built_in_catalogue_is_complete() -> None:
+    result = run("catalog", "check")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["build"], "either --k8s VERSION or --lock FILE"),
+        (["build", "--k8s", "1.30", "--lock", "x.json"], "both"),
+        (["lock"], "--k8s VERSION"),
+        (["build", "--k8s", "1.30", "--cni", "weave"], "none"),
+        (["build", "--k8s", "1.30", "--arch", "s390x"], "amd64"),
+        (["build", "--k8s", "1.30", "--mirror", "nowhere"], "aliyun"),
+        (["build", "--k8s", "1.30", "--catalog", "/does/not/exist"], "/does/not/exist"),
+        (["build", "--lock", "/does/not/exist.json"], "/does/not/exist.json"),
+    ],
+)
+def test_bad_input_is_answered_before_anything_is_asked(args: list[str], told: str, tmp_path: Path) -> None:
+    if args[0] == "build":
+        args = [*args, "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    result = run(*args)
+    assert result.exit_code == 2, result.output
+    assert told in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_without_a_media_set_is_named(tmp_path: Path) -> None:
+    for verb in ("verify", "inspect"):
+        result = run(verb, str(tmp_path))
+        assert result.exit_code in (2, 4)
+        assert str(tmp_path) in result.stderr
+
+
+def test_every_verb_explains_itself() -> None:
+    for verb in ([], ["build"], ["lock"], ["verify"], ["inspect"], ["catalog"], ["catalog", "show"]):
+        result = run(*verb, "--help")
+        assert result.exit_code == 0
+        assert all(len(line) <= 80 for line in result.output.splitlines()), result.output
