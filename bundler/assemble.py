@@ -89,12 +89,13 @@ def assemble(
     folder = out / lock.name
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock_path = _write_lock(lock, out)
-        if (size_bytes := _proven(folder, index, install)) is not None:
-            return _media_set(folder, lock_path, index, size_bytes, kept=True)
-        with _partial_folder(out, lock.name) as partial:
-            _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
-            _replace(folder, partial)
+        with _only_writer(out):
+            lock_path = _write_lock(lock, out)
+            if (size_bytes := _proven(folder, index, install)) is not None:
+                return _media_set(folder, lock_path, index, size_bytes, kept=True)
+            with _partial_folder(out, lock.name) as partial:
+                _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
+                _replace(folder, partial)
     except OSError as error:
         raise OperatorError(
             "the media set cannot be written",
@@ -165,27 +166,23 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _partial_folder(out: Path, name: str) -> Iterator[Path]:
-    """A hidden folder to build in, gone at the end unless renamed; what killed builds left behind goes first.
-
-    A build holds a lock on its own folder, so that another one does not take it for such a remnant.
-    """
+    """A hidden folder to build in, gone at the end unless renamed; what killed builds left behind goes first."""
     prefix = f".{name}.partial-"
     for left in out.glob(f"{prefix}*"):
-        with contextlib.suppress(OSError), _locked(left):
-            shutil.rmtree(left)
+        shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out))
     try:
-        with _locked(folder):
-            yield folder
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _only_writer(out: Path) -> Iterator[None]:
+    """Holds a lock on the folder; another build into it waits, and then finds what this one made."""
+    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
