@@ -39,12 +39,12 @@ from installer.bundle.verify import Verified, verify
 class Request:
     """What an operator asked for, as written: the options ``bundle build`` and ``bundle lock`` share."""
 
-    version: str | None
+    k8s: str | None
     arch: str
     cni: str
     runtime: str
     mirror: str
-    catalogs: tuple[Path, ...]
+    catalog: tuple[Path, ...]
     ca_file: Path | None
     store: Path | None
     jobs: int
@@ -56,7 +56,7 @@ class Builder:
     def __init__(self, request: Request, progress: Progress) -> None:
         self._request = request
         self._progress = progress
-        self.catalog = Catalog.load(request.catalogs)
+        self.catalog = Catalog.load(request.catalog)
 
     @cached_property
     def _store(self) -> Store:
@@ -73,7 +73,7 @@ class Builder:
     def resolve(self, *, fetch_kubeadm: bool = True) -> Lock:
         """The lock for the request. Without ``fetch_kubeadm`` only a kubeadm already in the store is asked."""
         wanted = BuildRequest(
-            version=self._request.version or "",
+            version=self._request.k8s or "",
             platforms=parse_architectures(self._request.arch),
             zstd=".".join(map(str, zstandard.ZSTD_VERSION)),
             cni=self._request.cni,

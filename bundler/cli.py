@@ -92,14 +92,14 @@ def _path(**kwargs: Any) -> click.Path:
 def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what to build and from where, shared by ``build`` and ``lock``."""
     options = [
-        click.option("--k8s", "version", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
+        click.option("--k8s", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
         click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
         click.option("--cni", default="none", show_default=True, help="The pod network to carry; none leaves it out."),
         click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
                      help="Where bytes come from: upstream, aliyun, daocloud, or a profile's file."),
-        click.option("--catalog", "catalogs", multiple=True, type=_path(), metavar="DIR",
+        click.option("--catalog", multiple=True, type=_path(), metavar="DIR",
                      help="A catalogue of your own, laid over the built-in one. May be repeated."),
         click.option("--ca-file", type=_path(), help="Certificates to trust, besides the system's, in PEM."),
         click.option("--store", type=_path(), help="Where fetched bytes are kept.  [default: your cache folder]"),
@@ -113,44 +113,45 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_request_options
-@click.option("--lock", "lock_path", type=_path(), help="Rebuild exactly this lock instead of resolving a version.")
+@click.option("--lock", type=_path(), help="Rebuild exactly this lock instead of resolving a version.")
 @click.option("--out", default="dist", show_default=True, type=_path(), help="The folder to write the media set in.")
-@click.option("--plan", "only_plan", is_flag=True, help="Only say what would be fetched and written.")
+@click.option("--plan", is_flag=True, help="Only say what would be fetched and written.")
 @guarded
-def build(lock_path: Path | None, out: Path, only_plan: bool, **options: Any) -> None:
+def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
     """Resolve, fetch and pack one media set."""
     from bundler import build as builder
     from bundler.report import built_lines, plan_lines
 
     request = builder.Request(**options)
-    if (lock_path is None) == (request.version is None):
+    if (lock is None) == (request.k8s is None):
         raise InputError(
             "say what to build",
             where="bundle build",
             wanted="either --k8s VERSION or --lock FILE",
-            got="both" if lock_path else "neither",
+            got="both" if lock else "neither",
         )
     progress = _progress()
     work = builder.Builder(request, progress)
-    lock = builder.read_lock(lock_path) if lock_path else work.resolve(fetch_kubeadm=not only_plan)
-    if only_plan:
+    resolved = builder.read_lock(lock) if lock else work.resolve(fetch_kubeadm=not plan)
+    if plan:
         date, mirror = work.catalog.date, request.mirror
-        _print(plan_lines(lock, work.plan(lock), date=date, mirror=mirror, output=out / lock.name))
+        _print(plan_lines(resolved, work.plan(resolved), date=date, mirror=mirror, output=out / resolved.name))
         return
-    progress.say(f"resolve   {len(lock.files)} files, {len(lock.images)} images, pause {lock.pause.reference.tag}")
-    _print(built_lines(work.build(lock, out)))
+    files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
+    progress.say(f"resolve   {files} files, {images} images, pause {pause}")
+    _print(built_lines(work.build(resolved, out)))
 
 
-@main.command()
+@main.command("lock")
 @_request_options
-@click.option("--out", "out", type=_path(), help="The file to write.  [default: <name>.lock.json]")
+@click.option("--out", type=_path(), help="The file to write.  [default: <name>.lock.json]")
 @guarded
-def lock(out: Path | None, **options: Any) -> None:
+def lock_only(out: Path | None, **options: Any) -> None:
     """Resolve a version and write only its lock."""
     from bundler import build as builder
 
     request = builder.Request(**options)
-    if request.version is None:
+    if request.k8s is None:
         raise InputError("say what to lock", where="bundle lock", wanted="--k8s VERSION", got="nothing")
     resolved = builder.Builder(request, _progress()).resolve()
     path = out or Path(f"{resolved.name}.lock.json")
@@ -193,26 +194,26 @@ def inspect(path: Path, as_json: bool) -> None:
             _print(inspect_lines(bundle.index, bundle.identity))
 
 
-@main.group()
-def catalog() -> None:
+@main.group("catalog")
+def catalog_verbs() -> None:
     """Look at what can be built, and prove that it is complete."""
 
 
-_catalogs = click.option("--catalog", "catalogs", multiple=True, type=_path(), metavar="DIR",
+_catalogs = click.option("--catalog", multiple=True, type=_path(), metavar="DIR",
                          help="A catalogue of your own, laid over the built-in one. May be repeated.")  # fmt: skip
 
 
-@catalog.command("list")
+@catalog_verbs.command("list")
 @_catalogs
 @click.option("--json", "as_json", is_flag=True, help="All versions as JSON.")
 @guarded
-def catalog_list(catalogs: tuple[Path, ...], as_json: bool) -> None:
+def catalog_list(catalog: tuple[Path, ...], as_json: bool) -> None:
     """List the Kubernetes versions there are."""
     from bundler.catalog import Catalog
     from bundler.report import minor_lines
     from bundler.versions import newest_first
 
-    known = Catalog.load(catalogs)
+    known = Catalog.load(catalog)
     minors = [known.minor(name) for name in known.minors()]
     if as_json:
         versions = {minor.minor: newest_first(minor.releases) for minor in minors}
@@ -223,31 +224,31 @@ def catalog_list(catalogs: tuple[Path, ...], as_json: bool) -> None:
         _print(minor_lines(minor, newest_first(minor.releases)[0]))
 
 
-@catalog.command("show")
+@catalog_verbs.command("show")
 @click.argument("version")
 @_catalogs
 @guarded
-def catalog_show(version: str, catalogs: tuple[Path, ...]) -> None:
+def catalog_show(version: str, catalog: tuple[Path, ...]) -> None:
     """Show one VERSION: its images, components and checksums."""
     from bundler.catalog import Catalog
     from bundler.imagelist import kubernetes_images
     from bundler.report import release_lines
 
-    known = Catalog.load(catalogs)
+    known = Catalog.load(catalog)
     release = known.release(version)
     references = [str(image.reference) for image in kubernetes_images(release)]
     _print(release_lines(release, known.minor(release.minor), references))
 
 
-@catalog.command("check")
+@catalog_verbs.command("check")
 @_catalogs
 @guarded
-def catalog_check(catalogs: tuple[Path, ...]) -> None:
+def catalog_check(catalog: tuple[Path, ...]) -> None:
     """Prove that catalogue and image lists agree and every entry is complete."""
     from bundler.catalog import Catalog
     from bundler.catalog_check import check
 
-    findings = list(check(Catalog.load(catalogs)))
+    findings = list(check(Catalog.load(catalog)))
     if findings:
         raise InputError(
             f"the catalogue has {len(findings)} problem{'' if len(findings) == 1 else 's'}",
