@@ -50,7 +50,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     if entry.is_dir():
         return entry
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f"{key}.lock"):
+    with _locked(folder / f".{key}.lock"):
         if entry.is_dir():
             return entry
         unfinished = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.cache import cached, key_of
+from tests.lab.cache import cache_root, cached, key_of
 from tests.lab.commands import run
 from tests.lab.progress import timed
 
@@ -49,7 +49,17 @@ def build_key(build: GoBuild) -> str:
 
 def built(build: GoBuild) -> Path:
     """The folder with the programs of ``build``: static, stripped, the same bytes on every machine."""
-    return cached("go", f"{build.module}-{build.architecture}-{build_key(build)}", lambda out: _compile(build, out))
+    return cached("go", _entry(build), lambda out: _compile(build, out))
+
+
+def built_already(build: GoBuild) -> Path | None:
+    """The folder of :func:`built` if it is there, without compiling anything."""
+    folder = cache_root() / "go" / _entry(build)
+    return folder if folder.is_dir() else None
+
+
+def _entry(build: GoBuild) -> str:
+    return f"{build.module}-{build.architecture}-{build_key(build)}"
 
 
 def _compile(build: GoBuild, out: Path) -> None:

@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	root := &cobra.Command{Use: "kubeadm", SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs}
+	root := &cobra.Command{Use: "kubeadm", SilenceUsage: true, SilenceErrors: true}
 	root.PersistentFlags().IntP("v", "v", 0, "log level")
 	root.AddCommand(versionCommand(), configCommand(), initCommand(), joinCommand(), resetCommand(), tokenCommand(), certsCommand())
 	if err := root.Execute(); err != nil {

@@ -51,7 +51,7 @@ func (n *node) object() map[string]any {
 		labels["node-role.kubernetes.io/control-plane"] = ""
 		taints = append(taints, map[string]string{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
 	}
-	status, reason := n.ready()
+	status, reason, message := n.ready()
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Node",
 		"metadata": map[string]any{
@@ -63,22 +63,22 @@ func (n *node) object() map[string]any {
 			"addresses": []map[string]string{
 				{"type": "InternalIP", "address": n.address}, {"type": "Hostname", "address": n.name},
 			},
-			"conditions": []map[string]string{{"type": "Ready", "status": status, "reason": reason}},
+			"conditions": []map[string]string{{"type": "Ready", "status": status, "reason": reason, "message": message}},
 			"nodeInfo":   map[string]string{"kubeletVersion": release.Version, "operatingSystem": "linux"},
 		},
 	}
 }
 
 // ready is the Ready condition: a runtime that answers, and a network configuration for it.
-func (n *node) ready() (status, reason string) {
+func (n *node) ready() (status, reason, message string) {
 	connection, err := net.Dial("unix", n.socket)
 	if err != nil {
-		return "False", "ContainerRuntimeNotReady"
+		return "False", "KubeletNotReady", "container runtime is down: " + err.Error()
 	}
 	connection.Close()
 	found, err := filepath.Glob("/etc/cni/net.d/*.conf*")
 	if err != nil || len(found) == 0 {
-		return "False", "NetworkPluginNotReady"
+		return "False", "KubeletNotReady", "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized"
 	}
-	return "True", "KubeletReady"
+	return "True", "KubeletReady", "kubelet is posting ready status (" + release.Notice + ")"
 }

@@ -1,7 +1,7 @@
 // Package cluster is the control plane's end of the stand-ins: a small API over TLS whose state is one file.
 //
-// It is served by the kubelet of a control-plane node, as long as there is a manifest for an API server. Nodes, join
-// tokens and certificates for joining nodes are all it knows; everything else is answered with 404.
+// It is served by the kubelet of a control-plane node, as long as there is a manifest for an API server. Nodes,
+// secrets and certificates for joining nodes are all it knows; everything else is answered with 404.
 package cluster
 
 import (
@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"airgap-bundle/tests/lab/go/standins/internal/pki"
 	"airgap-bundle/tests/lab/go/standins/internal/release"
@@ -24,12 +23,12 @@ import (
 // StateFile is where the cluster's state is kept.
 const StateFile = "/var/lib/etcd/stand-in.json"
 
-// Paths of the API that only stand-ins speak.
+// Paths of the API; those below /stand-in/ are the stand-ins' own, simpler than what Kubernetes does there.
 const (
-	TokensPath = "/stand-in/tokens"
-	InfoPath   = "/stand-in/cluster-info"
-	SignPath   = "/stand-in/node-certificate"
-	NodesPath  = "/api/v1/nodes"
+	InfoPath    = "/stand-in/cluster-info"
+	SignPath    = "/stand-in/node-certificate"
+	NodesPath   = "/api/v1/nodes"
+	SecretsPath = "/api/v1/namespaces/kube-system/secrets"
 )
 
 // Info is what a joining node learns before it trusts the server.
@@ -45,8 +44,8 @@ type Signed struct {
 }
 
 type state struct {
-	Nodes  map[string]map[string]any `json:"nodes"`
-	Tokens map[string]time.Time      `json:"tokens"`
+	Nodes   map[string]map[string]any `json:"nodes"`
+	Secrets map[string]Secret         `json:"secrets"`
 }
 
 // Server answers for one cluster.
@@ -62,7 +61,7 @@ func Serve(address string) error {
 	if err != nil {
 		return err
 	}
-	server := &Server{ca: ca, state: state{map[string]map[string]any{}, map[string]time.Time{}}}
+	server := &Server{ca: ca, state: state{map[string]map[string]any{}, map[string]Secret{}}}
 	data, err := os.ReadFile(StateFile)
 	if err == nil {
 		err = json.Unmarshal(data, &server.state)
@@ -87,8 +86,9 @@ func (s *Server) routes() http.Handler {
 	routes.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, release.Info()) })
 	routes.HandleFunc("GET "+InfoPath, s.info)
 	routes.HandleFunc("POST "+SignPath, s.sign)
-	routes.HandleFunc("GET "+TokensPath, s.known(s.listTokens))
-	routes.HandleFunc("POST "+TokensPath, s.known(s.addToken))
+	routes.HandleFunc("GET "+SecretsPath, s.known(s.listSecrets))
+	routes.HandleFunc("GET "+SecretsPath+"/{name}", s.known(s.getSecret))
+	routes.HandleFunc("PUT "+SecretsPath+"/{name}", s.known(s.putSecret))
 	routes.HandleFunc("GET "+NodesPath, s.known(s.listNodes))
 	routes.HandleFunc("GET "+NodesPath+"/{name}", s.known(s.getNode))
 	routes.HandleFunc("PUT "+NodesPath+"/{name}", s.known(s.putNode))
@@ -112,10 +112,9 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	info := Info{CA: string(s.ca.CertificatePEM()), TokenIDs: []string{}}
-	for token, end := range s.state.Tokens {
-		if time.Now().Before(end) {
-			id, _, _ := strings.Cut(token, ".")
-			info.TokenIDs = append(info.TokenIDs, id)
+	for _, secret := range s.state.Secrets {
+		if secret.Token() != "" {
+			info.TokenIDs = append(info.TokenIDs, secret.Value("token-id"))
 		}
 	}
 	answer(w, info)
@@ -125,7 +124,8 @@ func (s *Server) sign(w http.ResponseWriter, r *http.Request) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if end, found := s.state.Tokens[token]; !found || time.Now().After(end) {
+	id, _, _ := strings.Cut(token, ".")
+	if token == "" || s.state.Secrets["bootstrap-token-"+id].Token() != token {
 		http.Error(w, "Unauthorized", http.StatusUnauthorized)
 		return
 	}
@@ -146,17 +146,29 @@ func (s *Server) sign(w http.ResponseWriter, r *http.Request) {
 	answer(w, Signed{string(pair.CertificatePEM()), string(key)})
 }
 
-func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) { answer(w, s.state.Tokens) }
+func (s *Server) listSecrets(w http.ResponseWriter, _ *http.Request) {
+	items := []Secret{}
+	for _, secret := range s.state.Secrets {
+		items = append(items, secret)
+	}
+	answer(w, map[string]any{"apiVersion": "v1", "kind": "SecretList", "items": items})
+}
 
-func (s *Server) addToken(w http.ResponseWriter, r *http.Request) {
-	var added map[string]time.Time
-	if !read(w, r, &added) {
+func (s *Server) getSecret(w http.ResponseWriter, r *http.Request) {
+	secret, found := s.state.Secrets[r.PathValue("name")]
+	if !found {
+		http.NotFound(w, r)
 		return
 	}
-	for token, end := range added {
-		s.state.Tokens[token] = end
+	answer(w, secret)
+}
+
+func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) {
+	var secret Secret
+	if read(w, r, &secret) {
+		s.state.Secrets[r.PathValue("name")] = secret
+		s.keep(w)
 	}
-	s.keep(w)
 }
 
 func (s *Server) listNodes(w http.ResponseWriter, _ *http.Request) {

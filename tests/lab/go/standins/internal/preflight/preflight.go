@@ -23,7 +23,7 @@ type Check struct {
 }
 
 // Init is the checks before kubeadm init, for a node whose API server will listen on port.
-func Init(port int, registration kubeadmconfig.Registration, images []string) []Check {
+func Init(port int, registration kubeadmconfig.Registration) []Check {
 	checks := []Check{root(), cpus(), memory()}
 	for _, number := range []int{port, 10259, 10257} {
 		checks = append(checks, freePort(number))
@@ -32,8 +32,7 @@ func Init(port int, registration kubeadmconfig.Registration, images []string) []
 		checks = append(checks, noFile("/etc/kubernetes/manifests/"+name+".yaml"))
 	}
 	checks = append(checks, node(registration)...)
-	checks = append(checks, freePort(10250), freePort(2379), freePort(2380), emptyFolder("/var/lib/etcd"))
-	return append(checks, pulls(registration, images)...)
+	return append(checks, freePort(10250), freePort(2379), freePort(2380), emptyFolder("/var/lib/etcd"))
 }
 
 // Join is the checks before kubeadm join as a worker.
@@ -80,13 +79,17 @@ func node(registration kubeadmconfig.Registration) []Check {
 			return err
 		}},
 		{"Swap", true, swap},
-		{"CRI", false, func() error { return answersCRI(registration.CRISocket, socket) }},
 		{"KubeletVersion", false, func() error {
 			if _, err := exec.Command("kubelet", "--version").Output(); err != nil {
 				return fmt.Errorf("couldn't get kubelet version: cannot execute 'kubelet --version': %w", err)
 			}
 			return nil
 		}},
+	}
+	if hasCrictl() {
+		checks = append(checks, Check{"CRI", false, func() error { return answersCRI(registration.CRISocket, socket) }})
+	} else {
+		fmt.Fprintln(os.Stderr, "[preflight] WARNING: Couldn't create the interface used for talking to the container runtime: crictl is required by the container runtime")
 	}
 	for _, tool := range []string{"crictl", "conntrack", "ip", "iptables", "mount", "nsenter"} {
 		checks = append(checks, onPath(tool, false))
@@ -95,6 +98,12 @@ func node(registration kubeadmconfig.Registration) []Check {
 		checks = append(checks, onPath(tool, true))
 	}
 	return checks
+}
+
+// hasCrictl tells whether the runtime can be asked at all: kubeadm 1.30 speaks to it through crictl.
+func hasCrictl() bool {
+	_, err := exec.LookPath("crictl")
+	return err == nil
 }
 
 func root() Check {
@@ -195,8 +204,8 @@ func answersCRI(endpoint, socket string) error {
 	return nil
 }
 
-// pulls has one check for each image, unless nothing may ever be pulled.
-func pulls(registration kubeadmconfig.Registration, images []string) []Check {
+// Pulls is the check that every image is there or can be had, made after the others; none if nothing may be pulled.
+func Pulls(registration kubeadmconfig.Registration, images []string) []Check {
 	if registration.ImagePullPolicy == "Never" {
 		return nil
 	}
