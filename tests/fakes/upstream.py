@@ -4,7 +4,7 @@ Strict means that it does what a real server may do and no client should lean on
 a client that accepts its type, a range only where it lies inside the file, a blob only below its repository, and
 credentials that nobody asked for are recorded in :attr:`Upstream.violations`, which a test must find empty.
 
-A fault is planned for one path and meets its next requests in order; then the path works.
+A fault (see :mod:`tests.fakes.faults`) is planned for one path and meets its next requests; then the path works.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import ssl
 import struct
 import subprocess
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,111 +48,6 @@ class Seen:
 
 
 Fault = Callable[["Handler", Reply], None]
-
-
-def status(code: int, *, body: bytes = b"", content_type: str = "text/plain", **headers: str) -> Fault:
-    """An answer with this status; keyword ``Retry_After`` becomes the header ``Retry-After``."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    def fault(handler: Handler, _reply: Reply) -> None:
-        handler.answer(code, body, {"Content-Type": content_type, **named})
-
-    return fault
-
-
-def page(handler: Handler, _reply: Reply) -> None:
-    """A proxy's error page with status 200."""
-    handler.answer(200, b"<html>Please sign in</html>", {"Content-Type": "text/html; charset=utf-8"})
-
-
-def reset_after(size_bytes: int) -> Fault:
-    """The announced body breaks with a TCP reset after so many bytes."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        handler.start(reply)
-        handler.wfile.write(handler.wanted(reply)[:size_bytes])
-        handler.wfile.flush()
-        handler.break_off()
-
-    return fault
-
-
-def truncate_after(size_bytes: int) -> Fault:
-    """The announced body ends early, the connection closed as if all were well."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        handler.start(reply)
-        handler.wfile.write(handler.wanted(reply)[:size_bytes])
-        handler.close_connection = True
-
-    return fault
-
-
-def stall_after(size_bytes: int, seconds: float) -> Fault:
-    """After so many bytes nothing arrives for ``seconds``."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        handler.start(reply)
-        handler.wfile.write(handler.wanted(reply)[:size_bytes])
-        handler.wfile.flush()
-        handler.server_closing.wait(seconds)
-        handler.close_connection = True
-
-    return fault
-
-
-def trickle(seconds: float) -> Fault:
-    """One byte every 50 ms for ``seconds``: alive, and useless."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        handler.start(reply)
-        until = time.monotonic() + seconds
-        for byte in handler.wanted(reply):
-            if time.monotonic() > until or handler.server_closing.wait(0.05):
-                break
-            handler.wfile.write(bytes([byte]))
-        handler.close_connection = True
-
-    return fault
-
-
-def announce(difference_bytes: int) -> Fault:
-    """The body, with a Content-Length that is off by so much."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        body = handler.wanted(reply)
-        handler.start(reply, announced=len(body) + difference_bytes)
-        handler.wfile.write(body[: len(body) + difference_bytes])
-        handler.close_connection = True
-
-    return fault
-
-
-def flip(offset: int) -> Fault:
-    """The body with one changed byte."""
-
-    def fault(handler: Handler, reply: Reply) -> None:
-        body = bytearray(reply.body)
-        body[offset] ^= 1
-        handler.serve(Reply(bytes(body), reply.content_type, reply.headers, reply.serves_ranges))
-
-    return fault
-
-
-def redirect(url: str) -> Fault:
-    """A temporary redirect."""
-    return status(307, Location=url)
-
-
-def ignore_range(handler: Handler, reply: Reply) -> None:
-    """Status 200 and the whole body, whatever range was asked for."""
-    handler.serve(Reply(reply.body, reply.content_type, reply.headers, serves_ranges=False))
-
-
-def other_range(handler: Handler, reply: Reply) -> None:
-    """Status 206 with a range that starts at the beginning, not where it was asked for."""
-    total = len(reply.body)
-    handler.answer(206, reply.body, {"Content-Range": f"bytes 0-{total - 1}/{total}"})
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -26,8 +26,9 @@ from bundler.store import Store
 from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.reference import Reference
+from tests.fakes.faults import stall_after, status
 from tests.fakes.images import AMD64, ARM64, Parts, small_parts
-from tests.fakes.upstream import Upstream, stall_after, status
+from tests.fakes.upstream import Upstream
 
 pytestmark = pytest.mark.network
 

@@ -14,13 +14,10 @@ from bundler.sources.download import Download, Wanted, file_openings
 from bundler.sources.http import Cancelled, HttpClient, HttpSettings
 from bundler.store import Store
 from installer.bundle.digest import Digest
-from tests.fakes.upstream import (
-    Fault,
-    Upstream,
+from tests.fakes.faults import (
     announce,
     flip,
     ignore_range,
-    make_certificate,
     other_range,
     page,
     redirect,
@@ -30,6 +27,7 @@ from tests.fakes.upstream import (
     trickle,
     truncate_after,
 )
+from tests.fakes.upstream import Fault, Upstream, make_certificate
 
 pytestmark = pytest.mark.network
 
@@ -154,6 +152,14 @@ def test_a_damaged_leftover_costs_one_more_download_and_no_trust(
     store.partial_path(DIGEST).write_bytes(b"\0" * 1_000_000)
     assert _fetch(http, store, upstream.url + PATH) == len(DATA)
     assert store.read_bytes(DIGEST, len(DATA)) == DATA
+
+
+def test_a_file_said_to_be_compressed_on_the_way_is_taken_as_it_is(
+    upstream: Upstream, http: HttpClient, store: Store
+) -> None:
+    upstream.add(PATH, DATA, Content_Encoding="gzip")
+    assert _fetch(http, store, upstream.url + PATH) == len(DATA)
+    assert upstream.seen[0].headers["Accept-Encoding"] == "identity"
 
 
 def test_progress_resets_the_attempts(upstream: Upstream, store: Store) -> None:

@@ -20,8 +20,9 @@ from installer.bundle.digest import Digest
 from installer.bundle.mediatypes import DOCKER_CONFIG, OCI_MANIFEST
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from tests.fakes.faults import flip, page, redirect, reset_after, status, truncate_after
 from tests.fakes.registry_images import Document, attestation, image, index, on
-from tests.fakes.upstream import Fault, Upstream, flip, page, redirect, reset_after, status, truncate_after
+from tests.fakes.upstream import Fault, Upstream
 
 pytestmark = pytest.mark.network
 

@@ -16,6 +16,7 @@ from bundler.sources.download import Download, Wanted
 from bundler.sources.http import HttpClient, HttpSettings
 from bundler.sources.registry import RegistryClient
 from bundler.store import Store
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
@@ -120,3 +121,17 @@ def test_tokens_that_the_registry_verifies_and_that_expire_midway(folder: Path, 
                 site.demand_all(document)
                 assert f"repository:{name}:pull" in tokens.asked
         assert tokens.asked.count("repository:team/oci:pull") == 2
+
+
+def test_a_blob_is_resumed_where_an_earlier_run_stopped(folder: Path, tmp_path: Path) -> None:
+    layer = IMAGES["team/oci"].documents[0].blobs[1]
+    with docker_registry(folder) as host:
+        site = _Site(tmp_path, host, credentials=False)
+        site.store.partial_path(Digest.of(layer)).write_bytes(layer[:20])
+        counted: list[int] = []
+        blob = Descriptor(Digest.of(layer), len(layer), "application/vnd.oci.image.layer.v1.tar+zstd")
+        openings = site.client.blob_openings([ImageLocation("http", host, "team/oci")], blob)
+        wanted = Wanted(blob.digest, blob.size_bytes, "a layer")
+        Download(site.http, site.store, counted.append).run(wanted, openings)
+    assert counted == [20, len(layer) - 20], "what was there, and only the rest over the network"
+    assert site.store.has(blob.digest)
