@@ -18,6 +18,7 @@ from bundler.sources.http import (
     demand_no_page,
     demand_status,
     exhausted,
+    reasons,
     shown,
 )
 from bundler.store import Partial, Store
@@ -194,7 +195,7 @@ def _every_source_failed(
             f"{wanted.what}: the source serves other bytes than its checksum says",
             where="\n".join(failure.name for failure in failures),
             wanted=f"{wanted.digest}, {wanted.size_bytes} bytes",
-            got="\n".join(failure.reason for failure in failures),
+            got=reasons(failures),
             next_step="try another mirror (--mirror); tell the catalogue's maintainer if upstream itself serves them",
         )
     return exhausted(wanted.what, failures)

@@ -279,9 +279,16 @@ def exhausted(what: str, failures: Sequence[SourceFailure]) -> OperatorError:
         f"cannot fetch {what}",
         temporary=temporary,
         where="\n".join(failure.name for failure in failures),
-        got="\n".join(failure.reason for failure in failures),
+        got=reasons(failures),
         next_step=next_step,
     )
+
+
+def reasons(failures: Sequence[SourceFailure]) -> str:
+    """Why each source failed, one a line, with its host where there are several."""
+    if len(failures) == 1:
+        return failures[0].reason
+    return "\n".join(f"{urlsplit(failure.name).netloc}: {failure.reason}" for failure in failures)
 
 
 def _no_answer(error: Exception) -> TryFailed:

@@ -20,7 +20,8 @@ from installer.bundle.reference import Reference
 class Upstreams:
     """Asks the upstreams, or the mirrors that ``profile`` names, for what canonical names mean and hold.
 
-    Setting ``cancel`` ends all waiting and reading with :class:`bundler.sources.http.Cancelled`.
+    Setting ``cancel`` ends all waiting and reading with :class:`bundler.sources.http.Cancelled`, for good; a failed
+    or interrupted ``fetch`` sets it.
     """
 
     def __init__(

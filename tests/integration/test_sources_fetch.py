@@ -121,7 +121,8 @@ def test_a_failure_ends_the_others_and_the_next_run_finishes(
 ) -> None:
     upstream.plan(KUBEADM, status(404))
     with pytest.raises(SourceError) as caught:
-        build.fetch(parts)
+        build.fetch(parts, jobs=1)
+    assert upstream.seen[-1].path == KUBEADM, "nothing more was asked for"
     assert caught.value.where == upstream.url + KUBEADM
     assert "kubeadm 1.0.0 linux/amd64" in caught.value.message
     assert "HTTP 404" in str(caught.value.got)
@@ -159,6 +160,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         build.fetch(parts)
     assert time.monotonic() - started_seconds < 3
+    assert build.upstreams.cancel.is_set()
     second = _Build(tmp_path / "store", upstream)
     second.fetch(parts)
     _demand_all(parts, second.store)

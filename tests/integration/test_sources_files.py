@@ -150,8 +150,16 @@ def test_a_damaged_leftover_costs_one_more_download_and_no_trust(
     upstream: Upstream, http: HttpClient, store: Store
 ) -> None:
     store.partial_path(DIGEST).write_bytes(b"\0" * 1_000_000)
+    upstream.plan(PATH, lambda handler, reply: handler.serve(reply), flip(5))
     assert _fetch(http, store, upstream.url + PATH) == len(DATA)
     assert store.read_bytes(DIGEST, len(DATA)) == DATA
+
+
+def test_a_trickle_is_a_stall(upstream: Upstream, http: HttpClient, store: Store) -> None:
+    upstream.plan(PATH, trickle(30))
+    started_seconds = time.monotonic()
+    _fetch(http, store, upstream.url + PATH)
+    assert time.monotonic() - started_seconds < 10
 
 
 def test_a_file_said_to_be_compressed_on_the_way_is_taken_as_it_is(
@@ -190,10 +198,11 @@ def test_the_error_names_every_source_and_why(upstream: Upstream, http: HttpClie
     error = _error(http, store, gone, bad, closed)
     assert isinstance(error, SourceError)
     assert str(error.where).splitlines() == [gone, bad, closed]
-    reasons = str(error.got).splitlines()
-    assert [part in reason for part, reason in zip(("404", "wrong bytes", "refused"), reasons, strict=True)] == [
-        True
-    ] * 3
+    places = (upstream.host, upstream.host, "127.0.0.1:9")
+    parts = ("404", "wrong bytes", "refused")
+    for place, part, line in zip(places, parts, str(error.got).splitlines(), strict=True):
+        assert line.startswith(f"{place}: ")
+        assert part in line
 
 
 def test_only_foreign_bytes_everywhere_are_an_integrity_error(

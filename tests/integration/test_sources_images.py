@@ -312,6 +312,27 @@ def test_a_token_is_not_sent_to_the_host_a_blob_is_redirected_to(upstream: Upstr
     assert store.has(layer)
 
 
+def test_a_host_a_blob_is_redirected_to_cannot_ask_for_the_credentials(
+    upstream: Upstream, store: Store, tmp_path: Path
+) -> None:
+    single = image("amd64")
+    upstream.add_image(REPOSITORY, "v1", single)
+    upstream.want_basic("reader", "correct horse")
+    account = base64.b64encode(b"reader:correct horse").decode()
+    folder = _docker_config(tmp_path / "docker", {"auths": {upstream.host: {"auth": account}}})
+    client = _client(store, folder)
+    resolved = client.resolve(REFERENCE, (AMD64,), _at(upstream))
+    with Upstream() as elsewhere:
+        url = f"{elsewhere.url}/bucket/layer".replace("127.0.0.1", "localhost")
+        challenge = f'Bearer realm="{elsewhere.url}/token",service="{elsewhere.host}"'
+        elsewhere.plan("/bucket/layer", *[status(401, WWW_Authenticate=challenge)] * 2)
+        upstream.plan(f"/v2/{REPOSITORY}/blobs/{resolved.platforms[AMD64].layers[0]}", redirect(url))
+        with pytest.raises(SourceError) as caught:
+            _fetch(client, upstream, store, resolved)
+        assert "HTTP 401" in str(caught.value.got)
+        assert [seen.path for seen in elsewhere.seen] == ["/bucket/layer"]
+
+
 @pytest.mark.parametrize(
     ("document", "what"),
     [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bundler.errors import InputError
-from bundler.sources.auth import Credentials, DockerConfig
+from bundler.sources.auth import Credentials, DockerConfig, RepositoryAuth
+from bundler.sources.http import HttpClient, HttpSettings, TryFailed
 
 ACCOUNT = base64.b64encode(b"me:pass:word").decode()
 ME = Credentials("me", "pass:word")
@@ -53,6 +54,24 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("auths: {}")
     with pytest.raises(InputError, match="credential file"):
         DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("challenge", "what"),
+    [
+        ('Bearer realm="http://tokens.invalid/",service="quay.io"', "not HTTPS"),
+        ('Bearer service="quay.io"', "no token server"),
+        ('Bearer realm="file:///etc/passwd"', "no token server"),
+        ('Digest realm="x"', "wants credentials"),
+        ("", "wants credentials"),
+    ],
+)
+def test_credentials_are_not_given_to_whatever_asks(tmp_path: Path, challenge: str, what: str) -> None:
+    config = _config(tmp_path, {"auths": {"quay.io": {"auth": ACCOUNT}}})
+    auth = RepositoryAuth(HttpClient(HttpSettings(attempts=1)), "https", "quay.io", "team/app", config)
+    with pytest.raises(TryFailed, match=what):
+        auth.renew(challenge, None)
+    assert auth.header() is None
 
 
 def test_a_password_is_not_shown() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+import bundler.store
 from bundler.errors import InputError, IntegrityError
 from bundler.store import STALE_SECONDS, Store, default_store_path
 from installer.bundle.digest import Digest
@@ -86,7 +88,7 @@ def test_damage_shows_when_the_blob_is_read_and_evicts_it(store: Store) -> None:
         while blob.read(100):
             pass
     assert "run the same command again" in str(caught.value.next_step)
-    assert not store.has(DIGEST)
+    assert not store.path(DIGEST).exists()
 
 
 def test_a_small_blob_is_never_larger_than_asked(store: Store) -> None:
@@ -154,6 +156,23 @@ def test_a_second_build_waits_and_then_has_the_blob(store: Store, tmp_path: Path
     assert "another build" in lines[0]
     assert store.has(DIGEST)
     assert not store.partial_path(DIGEST).exists()
+
+
+def test_a_blob_finished_between_opening_and_locking_its_partial_stays_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.partial_path(DIGEST).write_bytes(DATA)
+    locked = bundler.store._locked
+
+    def finished_just_now(stream: BinaryIO) -> bool:
+        if store.partial_path(DIGEST).stat().st_size:
+            store.partial_path(DIGEST).replace(store.path(DIGEST))
+        return locked(stream)
+
+    monkeypatch.setattr(bundler.store, "_locked", finished_just_now)
+    with store.receive(DIGEST, len(DATA), lambda _seconds: store.partial_path(DIGEST).touch()) as partial:
+        assert partial is None
+    assert store.read_bytes(DIGEST, len(DATA)) == DATA
 
 
 def test_a_second_build_goes_on_when_the_first_one_is_gone(store: Store, tmp_path: Path) -> None:
