@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 
 MEDIA_VARIABLE = "AIRGAP_MEDIA"
+RUNTIME_VARIABLE = "AIRGAP_RUNTIME"
+"""Where the launcher keeps this installer on the node, whether it runs from there now or not."""
 _INTERRUPTED = 130
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -142,6 +144,16 @@ def reset(*, yes: bool, as_json: bool) -> None:
     _finish(as_json, "this machine is no node any more", time.monotonic() - began)
 
 
+@cli.command("join-file")
+def join_file() -> None:
+    """Print this cluster's join.yaml, made anew if a part of it has ended."""
+    from installer.joinfile import valid_join_file
+    from installer.journal import FOLDER
+    from installer.localnode import LocalNode
+
+    click.echo(valid_join_file(LocalNode(), FOLDER), nl=False)
+
+
 def main() -> None:
     """Runs the command and exits with the code that says which kind of end it was."""
     sys.exit(run(sys.argv[1:]))
@@ -208,7 +220,7 @@ def _request(
             got="none",
             next_step="sudo ./install --role cp",
         )
-    return Request(role, media or Path.cwd(), config, join, address)
+    return Request(role, media or Path.cwd(), config, join, address, os.environ.get(RUNTIME_VARIABLE))
 
 
 def _view() -> LocalView:

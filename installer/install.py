@@ -20,6 +20,7 @@ from installer.errors import InputError, PreflightError
 from installer.execute import (
     Event,
     Executor,
+    Phase,
     Plan,
     PlannedStep,
     StepFailed,
@@ -29,7 +30,7 @@ from installer.execute import (
     look,
 )
 from installer.facts import NodeFacts, gather
-from installer.installed import DATA_FOLDERS, Installed
+from installer.installed import CONFIG_PATH, DATA_FOLDERS, Installed
 from installer.join import JoinFile
 from installer.journal import Journal, open_journal
 from installer.node import Node, NodeView
@@ -38,17 +39,22 @@ from installer.preflight import demand_fit, run_checks
 from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
 from installer.recording import RecordingNode
+from installer.toolcommand import ToolCommand
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asked for: the options as given, paths not opened yet."""
+    """What the operator asked for: the options as given, paths not opened yet.
+
+    ``runtime`` is the folder this installer keeps itself in on the node, if it does.
+    """
 
     role: str
     media: Path
     config: Path | None = None
     join: Path | None = None
     address: str | None = None
+    runtime: str | None = None
 
 
 class Report(Protocol):
@@ -84,11 +90,14 @@ class Prepared:
     subject: Subject
     findings: tuple[Finding, ...]
     join: JoinFile | None
+    config_text: str | None
+    runtime: str | None
 
 
 def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) -> Prepared:
     """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing."""
-    config = read_config(request.config)
+    config_text = read_config(view, request.config)
+    config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
     join = read_join(request, bundle, now_seconds=view.now_seconds())
     facts = gather(view, containerd_root=config.containerd_root)
     if facts.platform is None:
@@ -103,7 +112,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject)
     report.preflight(findings)
-    return Prepared(bundle, subject, findings, join)
+    return Prepared(bundle, subject, findings, join, config_text, request.runtime)
 
 
 def open_bundle(media: Path) -> Bundle:
@@ -121,7 +130,7 @@ def open_bundle(media: Path) -> Bundle:
 def plan_of(prepared: Prepared) -> Plan:
     """The steps for what was prepared."""
     subject = prepared.subject
-    return build_plan(
+    plan = build_plan(
         prepared.bundle,
         subject.role,
         subject.config,
@@ -129,6 +138,9 @@ def plan_of(prepared: Prepared) -> Plan:
         address=subject.address,
         join=prepared.join,
     )
+    if prepared.runtime is None:
+        return plan
+    return Plan((*plan.phases, Phase("node", (ToolCommand(prepared.runtime),))), plan.notes)
 
 
 def dry_run(view: NodeView, request: Request, report: Report) -> None:
@@ -171,7 +183,8 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
 
 def _is_done(view: NodeView, prepared: Prepared) -> bool:
     record = Installed.read(view)
-    return record is not None and record.state == "done" and record.identity == prepared.bundle.identity
+    same = record is not None and record.state == "done" and record.identity == prepared.bundle.identity
+    return same and saved_config(view) == prepared.config_text
 
 
 def _as_wanted(seen: tuple[PlannedStep, ...], report: Report) -> tuple[StepResult, ...]:
@@ -217,11 +230,14 @@ def demand_root(view: NodeView) -> None:
         )
 
 
-def read_config(path: Path | None) -> ClusterConfig:
-    """The cluster configuration; all defaults without a file."""
-    if path is None:
-        return ClusterConfig()
-    return ClusterConfig.from_text(_read(path, "--config", "a cluster.yaml"), where=str(path))
+def read_config(view: NodeView, path: Path | None) -> str | None:
+    """The text of the cluster configuration: the file given, else what the last install here was given, if any."""
+    return saved_config(view) if path is None else _read(path, "--config", "a cluster.yaml")
+
+
+def saved_config(view: NodeView) -> str | None:
+    """The cluster.yaml an earlier install was given; ``None`` if it was given none."""
+    return view.read_text(CONFIG_PATH)
 
 
 def read_join(request: Request, bundle: Bundle, *, now_seconds: float) -> JoinFile | None:
@@ -262,7 +278,7 @@ def _read(path: Path, option: str, wanted: str) -> str:
 
 
 def _note_state(node: Node, prepared: Prepared, state: str) -> None:
-    """Writes the install record if it does not say this already; a first install says when it began."""
+    """Writes the install record and the configuration where they do not say this already."""
     subject = prepared.subject
     before = Installed.read(node)
     folders = (*DATA_FOLDERS, subject.config.containerd_root)
@@ -271,6 +287,7 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
         name=prepared.bundle.index.name,
         kubernetes=prepared.bundle.index.kubernetes,
         role=subject.role,
+        node_name=subject.node_name,
         address=subject.address,
         containerd_root=subject.config.containerd_root,
         state=state if before is None or before.state != "done" else "done",
@@ -279,3 +296,5 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
     )
     if record != before:
         record.write(node)
+    if prepared.config_text is not None and prepared.config_text != saved_config(node):
+        node.write_file(CONFIG_PATH, prepared.config_text.encode(), mode=0o600)

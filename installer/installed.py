@@ -17,6 +17,8 @@ from installer.node import Node, NodeView
 
 STATE_FOLDER = "/var/lib/airgap-bundle"
 PATH = f"{STATE_FOLDER}/installed.json"
+CONFIG_PATH = f"{STATE_FOLDER}/cluster.yaml"
+"""The cluster.yaml of the last install that was given one."""
 SCHEMA = 1
 STATES = ("started", "done")
 DATA_FOLDERS = (
@@ -41,6 +43,7 @@ class Installed:
     name: str
     kubernetes: str
     role: str
+    node_name: str
     address: str
     containerd_root: str
     state: str
@@ -69,6 +72,7 @@ class Installed:
             fields.text("name"),
             fields.text("kubernetes"),
             fields.choice("role", ROLES),
+            fields.text("node_name"),
             fields.text("address"),
             fields.text("containerd_root"),
             fields.choice("state", STATES),
@@ -100,6 +104,7 @@ class Installed:
             "name": self.name,
             "kubernetes": self.kubernetes,
             "role": self.role,
+            "node_name": self.node_name,
             "address": self.address,
             "containerd_root": self.containerd_root,
             "state": self.state,

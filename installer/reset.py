@@ -36,7 +36,10 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         RemoveData(record.data_folders),
         RestoreFiles(states, journal_folder),
     )
-    notes = ["packet filter rules and loaded modules of the old cluster end with a reboot"]
+    notes = [
+        "packet filter rules and loaded modules of the old cluster end with a reboot",
+        "this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay",
+    ]
     notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]
     return Plan((Phase("reset", steps),), tuple(notes))
 

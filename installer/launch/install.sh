@@ -173,6 +173,8 @@ main() {
   AIRGAP_MEDIA=$folder
   export AIRGAP_MEDIA
   choose_payload
+  AIRGAP_RUNTIME=$runtime_root/$digest
+  export AIRGAP_RUNTIME
   # Without root nothing can be kept; the installer itself then says what it needs root for.
   if reads_only "$@" || [ "$(id -u)" != 0 ]; then
     run_once "$@"

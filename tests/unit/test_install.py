@@ -46,7 +46,7 @@ class Desk:
 
     def run(self, *words: str) -> tuple[int, str]:
         """Runs ``install`` with these words; its exit code and all it said."""
-        media = () if words[0] in ("status", "facts", "reset") else ("--media", str(self.media))
+        media = () if words[0] in ("status", "facts", "reset", "join-file") else ("--media", str(self.media))
         self.before = self.machine.node.files()
         code = cli.run([*words, *media])
         said = self.capture.readouterr()
@@ -79,6 +79,7 @@ def desk(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr("installer.localnode.LocalView", lambda: found.machine.node)
     monkeypatch.setattr("installer.journal.FOLDER", found.journal)
     monkeypatch.delenv(cli.MEDIA_VARIABLE, raising=False)
+    monkeypatch.setenv(cli.RUNTIME_VARIABLE, "/opt/airgap-bundle/runtime/abc")
     return found
 
 
@@ -114,6 +115,44 @@ def test_a_second_install_looks_and_changes_nothing_at_all(desk: Desk) -> None:
     assert sorted(desk.journal.iterdir()) == journal
 
 
+def test_the_node_keeps_the_command(desk: Desk) -> None:
+    assert desk.run("--role", "cp")[0] == 0
+    found = desk.machine.node.stat("/usr/local/bin/airgap-bundle")
+    assert found
+    assert found.mode == 0o755
+    text = desk.machine.node.read_text("/usr/local/bin/airgap-bundle") or ""
+    assert 'exec /opt/airgap-bundle/runtime/abc/python/bin/python3 -I -B -m installer.cli "$@"' in text
+
+
+def test_the_configuration_of_the_first_install_holds_for_the_next(desk: Desk) -> None:
+    text = "containerd: {root: /data/containerd}\n"
+    assert desk.run("--role", "cp", "--config", desk.write("cluster.yaml", text))[0] == 0
+    code, said = desk.run("--role", "cp")
+    assert (code, "nothing to do" in said) == (0, True)
+    record = Installed.read(desk.machine.node)
+    assert record
+    assert record.containerd_root == "/data/containerd"
+    saved = desk.machine.node.stat("/var/lib/airgap-bundle/cluster.yaml")
+    assert saved
+    assert saved.mode == 0o600
+
+
+def test_the_join_file_is_printed_and_renewed_once_a_part_has_ended(desk: Desk) -> None:
+    node = desk.machine.node
+    assert desk.run("join-file")[0] == 2
+    assert desk.run("--role", "cp")[0] == 0
+    first = node.read_text(JOIN_PATH)
+    assert desk.run("join-file") == (0, first)
+    node.sleep(3 * 3600)  # longer than the certificate key lives, shorter than the token
+    code, second = desk.run("join-file")
+    join = JoinFile.from_text(second, where="join.yaml")
+    assert (code, second == first) == (0, False)
+    join.demand_usable("cp", now_seconds=node.now_seconds(), where="join.yaml")
+    found = node.stat(JOIN_PATH)
+    assert found
+    assert found.mode == 0o600
+
+
 def test_a_worker_joins(desk: Desk) -> None:
     code, said = desk.run("--role", "worker", "--join", desk.write("join.yaml", TOKEN_VALID.to_text()))
     assert code == 0, said
@@ -134,7 +173,7 @@ def test_an_install_that_fails_names_its_step_and_goes_on_when_run_again(desk: D
     code, said = desk.run("--role", "cp")
     assert code == 0, said
     changed = [line.split()[1] for line in said.splitlines() if re.match(r" +\d+/\d+ \S+ +changed", line)]
-    assert changed == ["kubeadm/init", "cluster/join-file"]
+    assert changed == ["kubeadm/init", "cluster/join-file", "node/command"]
     assert [run.outcome for run in read_runs(desk.journal)] == ["failed", "done"]
 
 

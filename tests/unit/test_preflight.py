@@ -22,7 +22,7 @@ from tests.fakes.small_bundle import small_bundle
 
 FACTS = gather(debian().node)
 INDEX = small_bundle().index
-RECORD = Installed(Digest.of(b""), INDEX.name, "1.30.14", "cp", ADDRESS, "/var/lib/containerd", "done", 0)
+RECORD = Installed(Digest.of(b""), INDEX.name, "1.30.14", "cp", "cp-1", ADDRESS, "/var/lib/containerd", "done", 0)
 
 
 def subject(

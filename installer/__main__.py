@@ -1,5 +1,0 @@
-"""``python -m installer``."""
-
-from installer.cli import main
-
-main()
