@@ -41,7 +41,7 @@ reads_only() {
     fi
     case $word in
       --dry-run | --help | -h | --version) return 0 ;;
-      --role | --config | --join | --address) value_follows=yes ;;
+      --role | --config | --join | --address | --media) value_follows=yes ;;
       plan | facts | status | preflight | doctor) return 0 ;;
       -*) ;;
       *) break ;;

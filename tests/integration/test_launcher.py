@@ -7,19 +7,25 @@ machine is in them. The payload is this machine's interpreter, packed, with a sm
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import io
 import json
 import os
 import shutil
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bundler import elf, runtime
+from bundler import runtime
 from bundler.host_python import host_archive, host_platform
 from bundler.launcher import install_bytes
+from bundler.lockfile import LockedRuntime, LockedWheel
 from bundler.runtime import Entry, Payload, archive_bytes, read_archive
+from installer import __version__
+from tests.fakes.images import FakeStore
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="entering a root of its own (chroot) needs root")
 
@@ -45,14 +51,24 @@ MEDIA = "/media/usb/k8s"
 
 
 @pytest.fixture(scope="session")
-def payload() -> Payload:
-    """The running interpreter, packed, with the probe in the place of the command line."""
+def packed() -> Payload:
+    """The running interpreter, packed, as ``bundle build --runtime host`` does."""
     platform = host_platform()
     assert platform is not None
-    tree = read_archive(host_archive(platform), "host")
+    archive = host_archive(platform)
+    store = FakeStore()
+    locked = LockedRuntime("host", platform, "3", "host", store.add(archive), len(archive))
+    return runtime.payload(locked, store)
+
+
+@pytest.fixture(scope="session")
+def payload(packed: Payload) -> Payload:
+    """The same with the probe in the place of the command line."""
+    platform = packed.platform
+    tree = read_archive(packed.archive, "host")
     tree = {name: entry for name, entry in tree.items() if "installer/__pycache__/cli." not in name}
     tree["lib/installer/cli.py"] = Entry(PROBE)
-    return Payload(platform, archive_bytes(tree), elf.glibc_needed(entry.content for entry in tree.values()))
+    return Payload(platform, archive_bytes(tree), packed.glibc)
 
 
 @pytest.fixture(scope="session")
@@ -266,9 +282,53 @@ def test_a_tmp_that_forbids_programs(plain_root: Path) -> None:
     assert list((plain_root / "var/tmp").iterdir()) == []
 
 
-def test_the_same_interpreter_gives_the_same_archive() -> None:
-    platform = host_platform()
-    assert platform is not None
-    first, second = host_archive(platform), host_archive(platform)
-    assert hashlib.sha256(first).hexdigest() == hashlib.sha256(second).hexdigest()
-    assert len(first) < 15_000_000
+def test_the_same_interpreter_gives_the_same_archive(packed: Payload) -> None:
+    again = host_archive(packed.platform)
+    assert hashlib.sha256(again).hexdigest() == hashlib.sha256(packed.archive).hexdigest()
+    assert len(again) < 15_000_000
+
+
+def test_the_installer_itself_answers_on_a_node_without_python(plain_root: Path, packed: Payload) -> None:
+    (plain_root / MEDIA.lstrip("/") / "install").write_bytes(install_bytes([packed]))
+    before = listing(plain_root)
+    told = run(plain_root, "--help")
+    assert told.returncode == 0, told.stderr
+    assert "--role [cp|worker]" in told.stdout
+    version = run(plain_root, "--version")
+    assert (version.returncode, version.stdout) == (0, f"install, version {__version__}\n"), version.stderr
+    facts = run(plain_root, "facts", "--json")
+    assert facts.returncode == 0, facts.stderr + facts.stdout
+    assert json.loads(facts.stdout.splitlines()[0])
+    mistaken = run(plain_root, "--role", "nonsense", "--dry-run")
+    assert mistaken.returncode == 2
+    assert listing(plain_root) == before
+
+
+def test_a_catalogue_runtime_runs(plain_root: Path, payload: Payload) -> None:
+    """An interpreter's archive and wheels, put together as the default runtime is."""
+    store = FakeStore()
+    tree = {name: entry for name, entry in read_archive(payload.archive, "host").items() if name.startswith("python/")}
+    tree["python/bin/python3.99"] = tree.pop(f"{runtime.PYTHON}.bin")
+    starter = tree.pop(runtime.PYTHON)
+    tree["python/bin/python3.98"] = replace(starter, content=starter.content.replace(b"python3.bin", b"python3.99"))
+    tree[runtime.PYTHON] = Entry(b"", link="python3.98")
+    wheels = tuple(
+        LockedWheel(name, "1", f"{name}.whl", store.add(_wheel(distribution)))
+        for name, distribution in runtime.DEPENDENCIES.items()
+    )
+    archive = archive_bytes(tree)
+    locked = LockedRuntime("catalogue", payload.platform, "3", "catalogue", store.add(archive), len(archive), wheels)
+    made = runtime.payload(locked, store)
+    (plain_root / MEDIA.lstrip("/") / "install").write_bytes(install_bytes([made]))
+    result = run(plain_root, "--version")
+    assert (result.returncode, result.stdout) == (0, f"install, version {__version__}\n"), result.stderr
+
+
+def _wheel(distribution: str) -> bytes:
+    """A wheel of an installed package, made from the files it was installed as."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for item in importlib.metadata.files(distribution) or ():
+            if ".." not in item.parts and item.suffix != ".pyc":
+                archive.writestr(str(item), Path(str(item.locate())).read_bytes())
+    return out.getvalue()
