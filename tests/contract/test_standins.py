@@ -198,15 +198,18 @@ _CRICTL = "printf '#!/bin/sh\\n%s\\n' > /run/bin/crictl; chmod +x /run/bin/crict
 _FORWARDING = "echo 1 > /proc/sys/net/ipv4/ip_forward"
 _LISTENER = "import socket, time; held = socket.create_server(('', 10250)); time.sleep(10)"
 SITUATIONS = {
-    "bare": "",
-    "forwarding": _FORWARDING,
-    "leftovers": "mkdir -p /etc/kubernetes/manifests /var/lib/etcd/member;"
-    " touch /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/etcd.yaml",
-    "runtime that does not answer": _CRICTL % "exit 1",
-    "no conntrack": "rm /run/bin/conntrack",
-    "port in use": f'{sys.executable} -c "{_LISTENER}" >/dev/null 2>&1 & sleep 1',
-    "images missing and not to be had": f"{_FORWARDING}; " + _CRICTL % 'test "$3" = info',
+    "bare": ("FileExisting-crictl", ""),
+    "forwarding": ("FileExisting-crictl", _FORWARDING),
+    "leftovers": (
+        "DirAvailable--var-lib-etcd",
+        "mkdir -p /etc/kubernetes/manifests /var/lib/etcd/member; touch /etc/kubernetes/manifests/etcd.yaml",
+    ),
+    "runtime that does not answer": ("CRI", _CRICTL % "exit 1"),
+    "no conntrack": ("FileExisting-conntrack", "rm /run/bin/conntrack"),
+    "port in use": ("Port-10250", f'{sys.executable} -c "{_LISTENER}" >/dev/null 2>&1 & sleep 1'),
+    "images missing and not to be had": ("ImagePull", f"{_FORWARDING}; " + _CRICTL % 'test "$5" = info'),
 }
+"""Each with one error that it must give, and the shell commands that make it so."""
 _PRIVATE = """\
 set -e
 ip link set lo up
@@ -229,7 +232,7 @@ def test_preflight_finds_the_same_errors(tmp_path: Path, situation: str) -> None
     real = built_already(KUBERNETES_BUILD)
     stand_in = built(STAND_INS)
     found = {folder: _preflight(folder, tmp_path, situation) for folder in (stand_in, real) if folder is not None}
-    assert found[stand_in], "the situation is one that preflight refuses"
+    assert SITUATIONS[situation][0] in found[stand_in]
     if real is None:
         pytest.skip("Kubernetes has not been compiled here: python -m tests.lab serve --profile real --dir DIR")
     assert found[stand_in] == found[real]
@@ -240,7 +243,7 @@ def _preflight(programs: Path, folder: Path, situation: str) -> set[str]:
     config = folder / "kubeadm.yaml"
     config.write_text(INIT.replace("imagePullPolicy: Never", "imagePullPolicy: IfNotPresent"), encoding="utf-8")
     script = folder / "situation.sh"
-    script.write_text(_PRIVATE % SITUATIONS[situation], encoding="utf-8")
+    script.write_text(_PRIVATE % SITUATIONS[situation][1], encoding="utf-8")
     unshare = shutil.which("unshare")
     assert unshare is not None
     argv = [unshare, "--mount", "--net", "sh", str(script), str(programs), "init", str(config)]

@@ -69,7 +69,6 @@ func Run(checks []Check, ignored []string) error {
 
 // node is what init and join both want of the machine.
 func node(registration kubeadmconfig.Registration) []Check {
-	socket := strings.TrimPrefix(registration.CRISocket, "unix://")
 	checks := []Check{
 		{"FileContent--proc-sys-net-ipv4-ip_forward", false, func() error {
 			data, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
@@ -87,7 +86,7 @@ func node(registration kubeadmconfig.Registration) []Check {
 		}},
 	}
 	if hasCrictl() {
-		checks = append(checks, Check{"CRI", false, func() error { return answersCRI(registration.CRISocket, socket) }})
+		checks = append(checks, Check{"CRI", false, func() error { return answersCRI(registration.CRISocket) }})
 	} else {
 		fmt.Fprintln(os.Stderr, "[preflight] WARNING: Couldn't create the interface used for talking to the container runtime: crictl is required by the container runtime")
 	}
@@ -104,6 +103,10 @@ func node(registration kubeadmconfig.Registration) []Check {
 func hasCrictl() bool {
 	_, err := exec.LookPath("crictl")
 	return err == nil
+}
+
+func crictl(endpoint string, args ...string) *exec.Cmd {
+	return exec.Command("crictl", append([]string{"-r", endpoint, "-i", endpoint}, args...)...)
 }
 
 func root() Check {
@@ -192,13 +195,8 @@ func swap() error {
 	return err
 }
 
-func answersCRI(endpoint, socket string) error {
-	connection, err := net.Dial("unix", socket)
-	if err != nil {
-		return fmt.Errorf("container runtime is not running: %w", err)
-	}
-	connection.Close()
-	if output, err := exec.Command("crictl", "-r", endpoint, "info").CombinedOutput(); err != nil {
+func answersCRI(endpoint string) error {
+	if output, err := crictl(endpoint, "info").CombinedOutput(); err != nil {
 		return fmt.Errorf("container runtime is not running: output: %s, error: %w", output, err)
 	}
 	return nil
@@ -211,10 +209,10 @@ func Pulls(registration kubeadmconfig.Registration, images []string) []Check {
 	}
 	return []Check{{"ImagePull", false, func() error {
 		for _, image := range images {
-			if exec.Command("crictl", "-r", registration.CRISocket, "inspecti", image).Run() == nil && registration.ImagePullPolicy != "Always" {
+			if crictl(registration.CRISocket, "inspecti", image).Run() == nil && registration.ImagePullPolicy != "Always" {
 				continue
 			}
-			if output, err := exec.Command("crictl", "-r", registration.CRISocket, "pull", image).CombinedOutput(); err != nil {
+			if output, err := crictl(registration.CRISocket, "pull", image).CombinedOutput(); err != nil {
 				return fmt.Errorf("failed to pull image %s: output: %s, error: %w", image, output, err)
 			}
 		}
