@@ -14,6 +14,7 @@ from installer.render import kubeadm as render
 from installer.steps.cluster import NodeReady, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.files import PlaceFile
+from installer.steps.hosts import OwnName
 from installer.steps.images import ImportImages
 from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
@@ -122,7 +123,7 @@ def _kubernetes_steps(
     else:
         entry = KubeadmJoin(config, node, join, role, ignored)
     settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
-    return (KubeletUnit(), settings, entry)
+    return (KubeletUnit(), OwnName(node.name, node.address), settings, entry)
 
 
 def _cluster_steps(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from installer.bundle import diagnose
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import BundledFile
@@ -43,18 +44,19 @@ class PlacedFile:
 
 def placed_files(bundle: Bundle, item: BundledFile) -> Iterator[PlacedFile]:
     """The files that ``item`` puts on a node, in the archive's order; :class:`FormatError` for a hostile archive."""
+    where = diagnose.place(bundle.index, bundle.path, bundle.member(item.blob))
+    return files_in(bundle.chunks(item.blob), item, bundle.index.descriptors()[item.blob], where)
+
+
+def files_in(chunks: Iterator[bytes], item: BundledFile, blob: Descriptor, where: str) -> Iterator[PlacedFile]:
+    """The same, from the ``chunks`` of the release file itself, whose descriptor is ``blob``."""
     placement = item.placement
-    member = bundle.member(item.blob)
-    where = diagnose.place(bundle.index, bundle.path, member)
     for target in placement.members.values() if placement.target is None else (placement.target,):
         _demand_root(target, where)
     if placement.target is not None:
-        yield PlacedFile(
-            placement.target, placement.mode, member.size_bytes, bundle.chunks(item.blob), digest=item.blob
-        )
+        yield PlacedFile(placement.target, placement.mode, blob.size_bytes, chunks, digest=item.blob)
         return
-    unpacked_bytes = bundle.index.descriptors()[item.blob].unpacked_size_bytes or 0
-    yield from _from_archive(bundle.chunks(item.blob), item, unpacked_bytes, where)
+    yield from _from_archive(chunks, item, blob.unpacked_size_bytes or 0, where)
 
 
 def _from_archive(chunks: Iterator[bytes], item: BundledFile, unpacked_bytes: int, where: str) -> Iterator[PlacedFile]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import BundledFile
-from installer.errors import IntegrityError
+from installer.bundle.place import files_in
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
-from installer.steps.archive import wanted_members
 from installer.steps.content import BundleContent
+from installer.wording import count
 
 RECORD_DIR = "/var/lib/airgap-bundle/placed"
 """Per archive: which blob it was and the digest of every file taken out of it, as the index knows only the archive."""
@@ -49,29 +49,19 @@ class PlaceFile:
                 return CheckResult(False, f"{path} is missing or has another mode", (self._change(),))
             if view.digest(path) != digest:
                 return CheckResult(False, f"{path} has other bytes", (self._change(),))
-        return CheckResult(True, f"{self.item.version}, {_count(len(wanted))}")
+        return CheckResult(True, f"{self.item.version}, {count(len(wanted), 'file')}")
 
     def apply(self, node: Node) -> str:
         """Streams every file from the bundle to its place."""
-        placement = self.item.placement
-        chunks = self.bundle.chunks(self.item.blob)
-        if placement.target is not None:
-            node.place(placement.target, chunks, mode=placement.mode, digest=self.item.blob)
-            return f"{self.item.version}, {_count(1)}"
         placed: dict[str, Digest] = {}
-        for path, pieces in wanted_members(chunks, placement, self._where):
-            digesting = _Digesting(pieces)
-            node.place(path, digesting, mode=placement.mode)
-            placed[path] = digesting.digest()
-        if not placed:
-            raise IntegrityError(
-                "the archive holds none of the files wanted from it",
-                where=self._where,
-                wanted=", ".join(sorted(placement.members)),
-                next_step="build the bundle again; its catalogue entry names members that are not there",
-            )
-        node.write_file(self._record_path, self._record(placed))
-        return f"{self.item.version}, {_count(len(placed))}"
+        blob = self.bundle.index.descriptors()[self.item.blob]
+        for file in files_in(self.bundle.chunks(self.item.blob), self.item, blob, self._where):
+            digesting = _Digesting(file.chunks)
+            node.place(file.target, digesting, mode=file.mode, digest=file.digest)
+            placed[file.target] = digesting.digest()
+        if self.item.placement.archive is not None:
+            node.write_file(self._record_path, self._record(placed))
+        return f"{self.item.version}, {count(len(placed), 'file')}"
 
     @property
     def _where(self) -> str:
@@ -118,7 +108,3 @@ class _Digesting:
     def digest(self) -> Digest:
         """The digest of what has passed."""
         return Digest.from_hex(self._hash.hexdigest())
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"

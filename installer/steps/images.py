@@ -12,6 +12,7 @@ from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.steps.content import BundleContent
 from installer.steps.imagestore import ImageStore, StoredImage
+from installer.wording import count, size
 
 _SECONDS_AT_LEAST = 1800.0
 _SLOWEST_BYTES_PER_SECOND = 250_000
@@ -31,7 +32,7 @@ class ImportImages:
     @property
     def title(self) -> str:
         """What is wanted."""
-        return f"{len(self._images)} images imported and pinned"
+        return f"{count(len(self._images), 'image')} imported and pinned"
 
     def check(self, view: NodeView) -> CheckResult:
         """Every name leads to the bundle's digest, complete and unpacked, and is pinned."""
@@ -42,7 +43,7 @@ class ImportImages:
         lacking = lacking_images(self._images, stored)
         changes = [f"import {image.reference}" for image in lacking]
         changes += [f"pin {name}" for name in unpinned_names(self._images, stored) if name in stored]
-        return CheckResult(not changes, f"{len(self._images)} images, pinned", tuple(changes))
+        return CheckResult(not changes, f"{count(len(self._images), 'image')}, pinned", tuple(changes))
 
     def apply(self, node: Node) -> str:
         """Imports and pins the sandbox image first, then the rest in one stream, each blob once."""
@@ -54,7 +55,7 @@ class ImportImages:
             if group:
                 self._import(node, group)
         self._pin(node, self._images)
-        return f"{len(lacking)} images, {_megabytes(self._size_bytes(lacking))}, pinned"
+        return f"{count(len(lacking), 'image')}, {size(self._size_bytes(lacking))}, pinned"
 
     @property
     def _images(self) -> tuple[BundledImage, ...]:
@@ -97,7 +98,3 @@ def unpinned_names(images: Iterable[BundledImage], stored: dict[str, StoredImage
 
 def _has(found: StoredImage | None, image: BundledImage) -> bool:
     return found is not None and found.digest == image.blob and found.whole
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1_000_000_000 else f"{size_bytes / 1e6:.1f} MB"

@@ -148,8 +148,9 @@ class Machine:
             for name, unit in self.units.items():
                 unit.text = self.node.read_bytes(f"/etc/systemd/system/{name}")
             return ""
-        if verb == "mask":
-            return str(self.units.pop(words[3], ""))[:0]
+        if verb in ("mask", "disable"):
+            del self.units[words[3]]
+            return ""
         if verb == "is-enabled":
             known = words[2] in self.units
             return CommandResult(words, 0, "enabled\n", "") if known else CommandResult(words, 1, "", "not found")
@@ -284,6 +285,10 @@ class Machine:
             return json.dumps({"status": {"conditions": [condition]}})
         if words[5] == "kubeadm-certs":
             return "bootstrap-token-certkey"
-        assert words[5].startswith("bootstrap-token-")
-        hours = 2 if words[5].endswith("certkey") else 24
+        return self._kubectl_secret(words[5])
+
+    def _kubectl_secret(self, name: str) -> str:
+        """When a token's secret says that it ends."""
+        assert name.startswith("bootstrap-token-")
+        hours = 2 if name.endswith("certkey") else 24
         return base64.b64encode(format_time(self.node.clock_seconds + hours * 3600).encode()).decode()

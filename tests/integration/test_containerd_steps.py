@@ -99,7 +99,7 @@ def test_a_missing_name_and_a_missing_pin_are_mended(lab: ContainerdLab, node: L
     subprocess.run([*ctr, "rm", pinned], check=True, capture_output=True)
     subprocess.run([*ctr, "label", PAUSE, "io.cri-containerd.pinned="], check=True, capture_output=True)
     done = _carry_out(node, _import(lab, bundle))
-    assert done[0].detail.startswith("1 images")
+    assert done[0].detail.startswith("1 image,")
     stored = ImageStore(lab.socket).demand(node)
     assert stored[pinned].pinned
     assert stored[PAUSE].pinned

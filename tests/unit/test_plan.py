@@ -242,7 +242,7 @@ def test_an_image_that_is_there_under_another_digest_is_imported_again() -> None
     wrong = "registry.k8s.io/etcd:3.5.15-0"
     machine.images[wrong] = StoredName("sha256:" + "0" * 64)
     done = carry_out(machine, cp_plan())
-    assert done["images/import"].detail.startswith("1 images")
+    assert done["images/import"].detail.startswith("1 image,")
     assert machine.images[wrong].digest != "sha256:" + "0" * 64
 
 

@@ -1,0 +1,186 @@
+"""What the rendered files must say whatever the version, read back with other parsers than wrote them."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from installer.config import ClusterConfig, ExtraArgs
+from installer.render import containerd, kernel, kubeadm, kubelet, resolver
+
+NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
+VERSIONS = tuple(f"1.{minor}.0" for minor in range(28, 37))
+RUNTIMES = ("1.6.20", "1.6.20~ds1", "1.7.27", "2.0.11", "2.1.9", "2.2.7", "2.3.4")
+
+
+def init_text(version: str, config: ClusterConfig | None = None) -> str:
+    credentials = kubeadm.Credentials("abcdef.0123456789abcdef", 3600)
+    return kubeadm.init_config(config or ClusterConfig(), NODE, version, proxy_mode="ipvs", credentials=credentials)
+
+
+def documents(text: str) -> dict[str, dict[str, Any]]:
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubeadm_is_never_left_to_look_anything_up(version: str) -> None:
+    found = documents(init_text(version))
+    assert found["ClusterConfiguration"]["kubernetesVersion"] == f"v{version}"
+    assert found["InitConfiguration"]["localAPIEndpoint"]["advertiseAddress"] == NODE.address
+    registration = found["InitConfiguration"]["nodeRegistration"]
+    assert registration["imagePullPolicy"] == "Never"
+    assert registration["name"] == NODE.name
+    assert registration["criSocket"] == "unix:///run/containerd/containerd.sock"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_pause_image_is_no_kubelet_flag_and_both_sides_say_systemd(version: str) -> None:
+    text = init_text(version)
+    assert "pod-infra-container-image" not in text
+    assert documents(text)["KubeletConfiguration"]["cgroupDriver"] == "systemd"
+    assert documents(text)["KubeProxyConfiguration"]["mode"] == "ipvs"
+
+
+def test_the_interface_changes_at_1_31() -> None:
+    assert kubeadm.api_version("1.30.14") == "kubeadm.k8s.io/v1beta3"
+    assert kubeadm.api_version("v1.31.0") == "kubeadm.k8s.io/v1beta4"
+
+
+def test_the_certificate_names_every_way_to_call_the_api_once() -> None:
+    config = ClusterConfig(cert_sans=("10.0.24.31", "vip.example"))
+    names = documents(init_text("1.30.14", config))["ClusterConfiguration"]["apiServer"]["certSANs"]
+    assert names == ["10.0.24.31", "cp-1", "localhost", "127.0.0.1", "vip.example"]
+
+
+@pytest.mark.parametrize(
+    "value", ["1e3", "12345e10", "0x1f", "017", "1_000", "y", "true", "null", "10", "1.5", "~", ""]
+)
+def test_a_flag_s_value_stays_text_for_a_reader_of_another_yaml(value: str) -> None:
+    config = ClusterConfig(extra_args=ExtraArgs(scheduler={"flag": value}))
+    line = next(line for line in init_text("1.30.14", config).splitlines() if line.strip().startswith("flag:"))
+    assert line.strip() == f"flag: '{value}'"
+
+
+def test_empty_taints_are_written_and_absent_ones_are_not() -> None:
+    bare = documents(init_text("1.30.14", ClusterConfig(taints=())))
+    assert bare["InitConfiguration"]["nodeRegistration"]["taints"] == []
+    assert "taints" not in documents(init_text("1.30.14"))["InitConfiguration"]["nodeRegistration"]
+
+
+@pytest.mark.parametrize(
+    ("version", "kernel_release", "cgroups", "refused"),
+    [
+        ("1.31.14", "4.18.0-553.el8_10.x86_64", 2, False),
+        ("1.32.13", "4.18.0-553.el8_10.x86_64", 2, True),
+        ("1.32.13", "5.14.0-427.el9.x86_64", 2, False),
+        ("1.33.13", "5.14.0-427.el9.x86_64", 2, True),
+        ("1.33.13", "5.15.0-130-generic", 2, False),
+        ("1.33.13", "6.1.0-37-cloud-amd64", 2, False),
+        ("1.34.11", "5.14.0-427.el9.x86_64", 2, False),
+        ("1.34.11", "6.1.0", 1, False),
+        ("1.35.8", "6.1.0", 1, True),
+        ("1.35.8", "6.1.0", 2, False),
+    ],
+)
+def test_only_checks_that_are_wrong_about_a_machine_are_passed_over(
+    version: str, kernel_release: str, cgroups: int, refused: bool
+) -> None:
+    found = kubeadm.ignored_preflight_errors(version, kernel=kernel_release, cgroup_version=cgroups)
+    assert found == (("SystemVerification",) if refused else ())
+
+
+@pytest.mark.parametrize(("minor", "cgroups", "told"), [(34, 1, False), (35, 1, True), (35, 2, False)])
+def test_the_kubelet_is_told_to_stay_on_cgroup_v1_where_it_would_refuse(minor: int, cgroups: int, told: bool) -> None:
+    settings = kubelet.node_settings(minor, resolver_path="/etc/resolv.conf", cgroup_version=cgroups)
+    assert settings.get("failCgroupV1", True) is not told
+
+
+@pytest.mark.parametrize("version", RUNTIMES)
+def test_every_schema_parses_and_names_the_sandbox_where_its_daemon_looks(version: str) -> None:
+    settings = containerd.RuntimeSettings("registry.k8s.io/pause:3.9", root="/data/containerd")
+    found = tomllib.loads(containerd.config(version, settings))
+    assert found["version"] == containerd.schema_of(version)
+    assert found["root"] == "/data/containerd"
+    plugins = found["plugins"]
+    if found["version"] == 2:
+        cri = plugins["io.containerd.grpc.v1.cri"]
+        assert (cri["sandbox_image"], cri["registry"]["config_path"]) == (settings.sandbox, containerd.REGISTRY_DIR)
+        assert cri["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is True
+        assert "imports" not in found, "a drop-in would replace the plugin's whole table here"
+    else:
+        images, runtime = plugins["io.containerd.cri.v1.images"], plugins["io.containerd.cri.v1.runtime"]
+        assert images["pinned_images"]["sandbox"] == settings.sandbox
+        assert runtime["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is True
+        assert ("bin_dirs" in runtime["cni"]) == (version != "2.0.11")
+
+
+@pytest.mark.parametrize(("version", "schema"), [("1.6.39", 2), ("1.7.0", 2), ("2.0.0", 3), ("2.2.7", 3), ("2.3.0", 4)])
+def test_schema_by_release(version: str, schema: int) -> None:
+    assert containerd.schema_of(version) == schema
+
+
+def test_a_first_configuration_names_no_sandbox() -> None:
+    for version in RUNTIMES:
+        text = containerd.config(version, containerd.RuntimeSettings(None))
+        assert containerd.sandbox_of(tomllib.loads(text)) is None
+        assert containerd.is_ours(text.encode())
+
+
+def test_a_value_cannot_break_out_of_its_string() -> None:
+    strange = 'registry.k8s.io/pause:3.9"\nroot = "/evil'
+    found = tomllib.loads(containerd.config("1.7.27", containerd.RuntimeSettings(strange)))
+    assert found["plugins"]["io.containerd.grpc.v1.cri"]["sandbox_image"] == strange
+    assert found["root"] == "/var/lib/containerd"
+
+
+@pytest.mark.parametrize(
+    ("files", "path"),
+    [
+        ({}, resolver.OWN_PATH),
+        ({"/etc/resolv.conf": ""}, resolver.OWN_PATH),
+        ({"/etc/resolv.conf": "# nameserver 10.0.0.2\nsearch example\n"}, resolver.OWN_PATH),
+        ({"/etc/resolv.conf": "nameserver 127.0.0.1\nnameserver ::1\n"}, resolver.OWN_PATH),
+        ({"/etc/resolv.conf": "nameserver nonsense\n"}, resolver.OWN_PATH),
+        ({"/etc/resolv.conf": "nameserver 10.0.0.2\n"}, "/etc/resolv.conf"),
+        ({"/etc/resolv.conf": "nameserver fe80::1%eth0\n"}, "/etc/resolv.conf"),
+        (
+            {
+                "/etc/resolv.conf": "nameserver 127.0.0.53\n",
+                "/run/systemd/resolve/resolv.conf": "nameserver 10.0.0.2\n",
+            },
+            "/run/systemd/resolve/resolv.conf",
+        ),
+    ],
+)
+def test_pods_get_a_resolver_file_that_leads_somewhere_other_than_themselves(files: dict[str, str], path: str) -> None:
+    chosen = resolver.choose(files, "10.0.24.31")
+    assert chosen.path == path
+    assert (chosen.content is not None) == (path == resolver.OWN_PATH)
+    if chosen.content is not None:
+        assert resolver.nameservers(chosen.content) == ("10.0.24.31",)
+
+
+@pytest.mark.parametrize(
+    ("line", "swap"),
+    [
+        ("UUID=2 none swap sw 0 0", True),
+        ("/swapfile\tnone\tswap\tsw\t0\t0", True),
+        ("  /dev/sda2   swap   swap   defaults  0 0", True),
+        ("# UUID=2 none swap sw 0 0", False),
+        ("#UUID=2 none swap sw 0 0", False),
+        ("/dev/sdb1 /swap ext4 defaults 0 2", False),
+        ("", False),
+    ],
+)
+def test_swap_lines_are_told_by_their_third_field(line: str, swap: bool) -> None:
+    assert kernel.is_swap_line(line) is swap
+
+
+def test_fstab_keeps_every_other_byte() -> None:
+    before = "UUID=1 / ext4 defaults 0 1\r\n\n/swapfile none swap sw 0 0\n# end without newline"
+    after = kernel.fstab_without_swap(before)
+    assert after == before.replace("/swapfile", "# /swapfile")
+    assert kernel.fstab_without_swap(after) == after
