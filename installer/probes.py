@@ -37,6 +37,8 @@ PACKAGES = (
     "moby-engine",
 )
 _LISTEN = "0A"
+_MODULE_WITNESSES = {"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables"}
+"""What is there when a module is built into a kernel that ships no list of its built-in modules."""
 _CONTAINER_INTERFACE = re.compile(
     r"cni|docker|cbr|br-[0-9a-f]{12}|veth|flannel|cali|cilium|lxc|tunl|vxlan\.|kube-|virbr"
 )
@@ -151,14 +153,19 @@ def modules(view: NodeView, release: str, names: Iterable[str]) -> dict[str, str
     loaded = {line.split()[0] for line in (view.read_text("/proc/modules") or "").splitlines() if line.split()}
     builtin = _module_names(view.read_text(f"/lib/modules/{release}/modules.builtin"))
     available = _module_names(view.read_text(f"/lib/modules/{release}/modules.dep"))
+    builtin.update((view.read_text("/proc/filesystems") or "").split())
     found = {}
     for name in names:
+        witnesses = (f"/sys/module/{name}", _MODULE_WITNESSES.get(name))
         if name in loaded:
             found[name] = "loaded"
-        elif name in builtin or view.stat(f"/sys/module/{name}") is not None:
+        elif name in builtin:
             found[name] = "builtin"
+        elif name in available:
+            found[name] = "available"
         else:
-            found[name] = "available" if name in available else "missing"
+            there = any(path is not None and view.stat(path) is not None for path in witnesses)
+            found[name] = "builtin" if there else "missing"
     return found
 
 

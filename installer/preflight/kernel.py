@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.render.kernel import REQUIRED_MODULES
 
-NEEDED_MODULES = ("overlay", "br_netfilter", "nf_conntrack")
 IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
 _OLDEST = (3, 10)
 _NFTABLES_KERNEL = (5, 13)
@@ -37,7 +37,7 @@ def _listed(minor: int, found: tuple[int, int]) -> tuple[bool, str]:
 
 def modules(subject: Subject) -> Finding:
     """Modules that containers and Services cannot do without; they are loaded by the install if they are there."""
-    wanted = [*NEEDED_MODULES]
+    wanted = [*REQUIRED_MODULES]
     if subject.config.kube_proxy_mode == "ipvs":
         wanted += IPVS_MODULES
     if subject.config.kube_proxy_mode == "nftables":

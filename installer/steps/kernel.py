@@ -16,8 +16,6 @@ _SWAP_SERVICES = ("zramswap.service", "zram-config.service")
 """Services of distributions that make swap on compressed memory at every boot, outside fstab and swap units."""
 _TIMEOUT_SECONDS = 120.0
 _ABSENT = -1
-_WITNESSES = {"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables"}
-"""What is there when a module is built into a kernel that ships no list of its built-in modules."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +126,7 @@ class SwapOff:
 
 def _module_states(view: NodeView) -> dict[str, str]:
     names = render.REQUIRED_MODULES + render.OPTIONAL_MODULES
-    states = probes.modules(view, probes.kernel(view), names)
-    filesystems = (view.read_text("/proc/filesystems") or "").split()
-    if states["overlay"] == "missing" and "overlay" in filesystems:
-        states["overlay"] = "builtin"
-    for name, path in _WITNESSES.items():
-        if states[name] == "missing" and view.stat(path) is not None:
-            states[name] = "builtin"
-    return states
+    return probes.modules(view, probes.kernel(view), names)
 
 
 def _is_there(state: str) -> bool:

@@ -95,6 +95,14 @@ def test_modules_loaded_builtin_available_missing() -> None:
     }
 
 
+def test_modules_that_only_their_traces_show() -> None:
+    node = FakeNode().with_files(
+        {"/proc/filesystems": "nodev\toverlay\n", "/proc/sys/net/bridge/bridge-nf-call-iptables": "1\n"}
+    )
+    found = probes.modules(node, "6.1", ("overlay", "br_netfilter", "vxlan"))
+    assert found == {"overlay": "builtin", "br_netfilter": "builtin", "vxlan": "missing"}
+
+
 def test_ports_of_both_families() -> None:
     node = FakeNode().with_files(
         {
