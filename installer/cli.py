@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -156,7 +157,14 @@ def join_file() -> None:
 
 def main() -> None:
     """Runs the command and exits with the code that says which kind of end it was."""
+    # A lost connection must end a program that is running for us as Ctrl-C does, and not leave it to run alone.
+    for sign in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(sign, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(_sign: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -188,13 +196,11 @@ def _install(request: Request, *, as_json: bool) -> None:
     from installer.install import install
     from installer.journal import FOLDER
     from installer.localnode import LocalNode
-    from installer.report import next_lines
+    from installer.report import next_lines, summary
 
     node, began = LocalNode(), time.monotonic()
     results = install(node, request, _report(as_json=as_json), FOLDER)
-    changed = sum(1 for result in results if result.outcome == "changed")
-    what = f"{len(results)} steps, {changed} changed" if changed else "nothing to do, everything is as wanted"
-    _finish(as_json, what, time.monotonic() - began)
+    _finish(as_json, summary(results), time.monotonic() - began)
     if not as_json:
         _say("\n".join(["", *next_lines(node, request.role)]))
 

@@ -146,7 +146,15 @@ def _fresh_name(folder: Path) -> str:
 
 def read_runs(folder: Path) -> tuple[Run, ...]:
     """Every run, oldest first; empty where there is no journal."""
-    return tuple(Run(path.stem, tuple(_records(path))) for path in sorted(folder.glob("*.jsonl")))
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))  # noqa: PTH208 - glob hides errors
+        return tuple(Run(name.removesuffix(".jsonl"), tuple(_records(folder / name))) for name in names)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise OperatorError(
+            "cannot read the journal", where=str(folder), got=error.strerror, next_step="the same command with sudo"
+        ) from error
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

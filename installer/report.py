@@ -8,7 +8,7 @@ from typing import Any
 
 from installer.bundle.errors import printable
 from installer.bundle.reader import Bundle
-from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepStarted
+from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepResult, StepStarted
 from installer.facts import NodeFacts
 from installer.installed import Installed
 from installer.join import PATH as JOIN_PATH
@@ -66,8 +66,9 @@ class TextReport:
         summary = f"{count(len(findings), 'check')}, {count(problems, 'problem')}, {count(len(warnings), 'warning')}"
         self._line("preflight", summary)
         for finding in warnings:
-            fix = f"; {finding.fix}" if finding.fix else ""
-            self._write(f"  warn  {finding.name:<14} {printable(f'{finding.seen}; {finding.why}{fix}')}")
+            self._write(f"  warn  {finding.name:<14} {printable(f'{finding.seen}; {finding.why}')}")
+            if finding.fix:
+                self._write(f"{'':<22} {printable(finding.fix)}")
 
     def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
         """See :class:`~installer.install.Report`."""
@@ -228,6 +229,16 @@ def reset_lines(steps: tuple[PlannedStep, ...], notes: tuple[str, ...]) -> list[
             lines.append(f"  {item.step.id:<20} {item.step.title}")
             lines += [f"    {printable(change)}" for change in item.check.changes]
     return [*lines, *notes]
+
+
+def summary(results: tuple[StepResult, ...]) -> str:
+    """How an install ended, in one line: what its readiness step said, and how much was done."""
+    changed = sum(1 for result in results if result.outcome == "changed")
+    done = (
+        f"{changed} of {count(len(results), 'step')} changed" if changed else "nothing to do, everything is as wanted"
+    )
+    ready = [result.detail for result in results if result.step_id == "cluster/ready"]
+    return "; ".join([*ready, done])
 
 
 def next_lines(view: NodeView, role: str) -> list[str]:

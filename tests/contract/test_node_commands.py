@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +141,28 @@ class TestThisMachine:
         with pytest.raises(IntegrityError):
             LocalNode().run(["sh", "-c", f"cat && touch {taken}"], stdin=damaged(), timeout_seconds=60)
         assert not taken.exists()
+
+    def test_an_interrupt_ends_the_program_too(self, tmp_path: Path) -> None:
+        started = tmp_path / "pid"
+
+        def interrupt(_sign: int, _frame: object) -> None:
+            if started.exists() and started.read_text().strip():
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                LocalNode().run(["sh", "-c", f"echo $$ > {started}; exec sleep 60"], timeout_seconds=60)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(started.read_text()), 0)
+
+    def test_a_read_of_the_kernels_own_files_is_not_refused_for_its_size(self) -> None:
+        assert LocalNode().read_text("/proc/sys/kernel/osrelease") == f"{platform.release()}\n"
 
     def test_input_is_closed_and_the_environment_is_fixed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
