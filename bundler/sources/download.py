@@ -190,12 +190,13 @@ def _told(error: IntegrityError) -> str:
 def _every_source_failed(
     wanted: Wanted, failures: Sequence[SourceFailure], foreign: Sequence[IntegrityError]
 ) -> Exception:
+    bytes_wanted = f"{wanted.digest}, {wanted.size_bytes} bytes"
     if foreign and len(foreign) == len(failures):
         return IntegrityError(
             f"{wanted.what}: the source serves other bytes than its checksum says",
             where="\n".join(failure.name for failure in failures),
-            wanted=f"{wanted.digest}, {wanted.size_bytes} bytes",
+            wanted=bytes_wanted,
             got=reasons(failures),
             next_step="try another mirror (--mirror); tell the catalogue's maintainer if upstream itself serves them",
         )
-    return exhausted(wanted.what, failures)
+    return exhausted(f"cannot fetch {wanted.what}", failures, wanted=bytes_wanted)

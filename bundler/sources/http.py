@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import ReadTimeoutError
 
 from bundler.errors import InputError, OperatorError, SourceError
 
@@ -28,6 +30,8 @@ CHUNK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 512
 """A body that arrives slower than this over a whole read time-out has stalled, even if bytes still trickle."""
 _TEMPORARY = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
+_CONNECTION = re.compile(r"^.*HTTPS?Connection(Pool)?\([^)]*\)[^:]*: ")
+"""How urllib3 begins its messages: the connection they are about, which the error names anyway."""
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -124,6 +128,8 @@ class HttpClient:
                     if window_bytes < SLOWEST_BYTES_PER_SECOND * elapsed_seconds:
                         raise TryFailed(f"stalled: {window_bytes} bytes in {elapsed_seconds:.0f} s", temporary=True)
                     window_start, window_bytes = time.monotonic(), 0
+        except ReadTimeoutError:
+            raise TryFailed(f"stalled: nothing arrived for {window_seconds:g} s", temporary=True) from None
         except (TransportError, OSError) as error:
             cut = any(isinstance(cause, IncompleteRead) for cause in (error, *error.args))
             reason = "truncated: the body ended early" if cut else f"the connection broke: {_reason(error)}"
@@ -181,7 +187,7 @@ class HttpClient:
                 return self.retry(lambda url=url: self._size_bytes(url))  # type: ignore[misc]
             except TryFailed as failure:
                 failures.append(SourceFailure(shown(url), failure.reason, failure.temporary))
-        raise exhausted("the size of a file", failures)
+        raise exhausted("the size of a file is not known", failures, wanted="an answer with its size")
 
     def _size_bytes(self, url: str) -> int:
         response = self.request("HEAD", url)
@@ -266,8 +272,8 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def exhausted(what: str, failures: Sequence[SourceFailure]) -> OperatorError:
-    """The error when every source failed, naming each and why."""
+def exhausted(message: str, failures: Sequence[SourceFailure], *, wanted: str) -> OperatorError:
+    """The error when every source failed to give what was ``wanted``, naming each and why."""
     temporary = any(failure.temporary for failure in failures)
     if any("certificate" in failure.reason for failure in failures):
         next_step = "give the site's certificate authority with --ca-file FILE"
@@ -276,9 +282,10 @@ def exhausted(what: str, failures: Sequence[SourceFailure]) -> OperatorError:
     else:
         next_step = "check the version and the mirror (--mirror), then run the same command again"
     return SourceError(
-        f"cannot fetch {what}",
+        message,
         temporary=temporary,
         where="\n".join(failure.name for failure in failures),
+        wanted=wanted,
         got=reasons(failures),
         next_step=next_step,
     )
@@ -314,5 +321,5 @@ def _reason(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         seen = inner
-    text = str(seen).rpartition(">: ")[2] or type(seen).__name__
+    text = _CONNECTION.sub("", str(seen)) or type(seen).__name__
     return " ".join(text.split())[:200]

@@ -87,7 +87,9 @@ class RegistryClient:
                 failures.append(SourceFailure(name, failure.reason, failure.temporary))
             except FormatError as error:
                 failures.append(SourceFailure(name, _told(error), temporary=False))
-        raise _missing(reference, missing) if missing else exhausted(f"image {reference}", failures)
+        if missing:
+            raise _missing(reference, missing)
+        raise exhausted(f"cannot fetch image {reference}", failures, wanted=f"its manifest for {', '.join(platforms)}")
 
     def blob_openings(self, locations: Sequence[ImageLocation], blob: Descriptor) -> list[Opening]:
         """Where a blob of an image can be fetched; a manifest or index has its own place in the API."""

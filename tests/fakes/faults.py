@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from tests.fakes.upstream import Fault, Handler, Reply
 
@@ -53,6 +55,23 @@ def stall_after(size_bytes: int, seconds: float) -> Fault:
         handler.wfile.write(handler.wanted(reply)[:size_bytes])
         handler.wfile.flush()
         handler.server_closing.wait(seconds)
+        handler.close_connection = True
+
+    return fault
+
+
+def stop_after(size_bytes: int, path: Path, act: Callable[[], object]) -> Fault:
+    """Acts as soon as nearly so many bytes arrived in the file at ``path``; then nothing more comes for a while."""
+
+    def fault(handler: Handler, reply: Reply) -> None:
+        handler.start(reply)
+        handler.wfile.write(handler.wanted(reply)[:size_bytes])
+        handler.wfile.flush()
+        # the writer's buffer may still hold the last few kilobytes
+        while (not path.exists() or path.stat().st_size < size_bytes * 0.8) and not handler.server_closing.is_set():
+            time.sleep(0.01)
+        act()
+        handler.server_closing.wait(0.5)
         handler.close_connection = True
 
     return fault

@@ -31,7 +31,7 @@ ARM64 = Platform("linux/arm64")
 REPOSITORY = "team/app"
 REFERENCE = Reference("registry.k8s.io", REPOSITORY, "v1")
 MANIFEST = f"/v2/{REPOSITORY}/manifests/v1"
-IMPATIENT = HttpSettings(read_timeout_seconds=0.4, attempts=3, backoff_seconds=0.01)
+IMPATIENT = HttpSettings(read_timeout_seconds=5, attempts=3, backoff_seconds=0.01)
 BOTH = index((image("amd64"), on("amd64")), (image("arm64"), on("arm64", "v8")), (attestation(), on("unknown")))
 
 

@@ -114,7 +114,7 @@ def test_a_cancelled_client_neither_waits_nor_asks() -> None:
     ],
 )
 def test_the_error_says_what_to_do(failure: SourceFailure, advice: str) -> None:
-    error = exhausted("a file", [failure])
+    error = exhausted("cannot fetch a file", [failure], wanted="4 bytes")
     assert error.where == "a"
-    assert error.got == failure.reason
+    assert (error.wanted, error.got) == ("4 bytes", failure.reason)
     assert advice in str(error.next_step)
