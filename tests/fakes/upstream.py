@@ -54,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; the upstream itself is ``self.server.upstream``."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     @property
