@@ -46,20 +46,17 @@ def place(index: BundleIndex, path: Path, member: Member) -> str:
     return f"{path}, {member.name}" + (f"\n{inside}" if inside else "")
 
 
-def frame_content(data: bytes, frame: Frame, where: str, wanted: str | None = None) -> bytes:
-    """A frame's content; when it is damaged, the error names the bytes of the file and what they belong to."""
-    try:
-        return seekable.decompress(data, frame.length_bytes)
-    except IntegrityError as error:
-        first, *rest = where.splitlines()
-        last_byte = frame.offset_bytes + frame.compressed_bytes - 1
-        raise IntegrityError(
-            "the tarball is damaged",
-            where="\n".join((f"{first}, bytes {frame.offset_bytes} to {last_byte}", *rest)),
-            wanted=wanted or error.wanted,
-            got=error.got,
-            next_step=COPY_AGAIN,
-        ) from None
+def damaged_frame(error: IntegrityError, frame: Frame, where: str, wanted: str | None = None) -> IntegrityError:
+    """The error for a frame that cannot be decompressed: which bytes of the file, and what they belong to."""
+    first, *rest = where.splitlines()
+    last_byte = frame.offset_bytes + frame.compressed_bytes - 1
+    return IntegrityError(
+        "the tarball is damaged",
+        where="\n".join((f"{first}, bytes {frame.offset_bytes} to {last_byte}", *rest)),
+        wanted=wanted or error.wanted,
+        got=error.got,
+        next_step=COPY_AGAIN,
+    )
 
 
 def index_size(header: bytes, where: str) -> int:
@@ -117,7 +114,7 @@ def better(error: IntegrityError, stream: BinaryIO, size_bytes: int, where: str)
 def _table_where_it_belongs(tail: bytes, stream: BinaryIO) -> bool:
     """Whether a seek table of the size that ``bundle.json`` asks for begins where it should."""
     try:
-        frames = len(tuple(Layout.of(_index_from_head(stream)).frame_sizes()))
+        frames = Layout.of(_index_from_head(stream)).frames
     except (OperatorError, zstandard.ZstdError):
         return False
     length_bytes = seekable.table_size_bytes(frames)

@@ -86,6 +86,11 @@ class Layout:
         """The uncompressed stream's length."""
         return self.members[-1].offset_bytes + self.members[-1].stored_bytes + len(END)
 
+    @property
+    def frames(self) -> int:
+        """The number of frames, by arithmetic: the sizes may be an outsider's word, and huge."""
+        return sum(-(-member.stored_bytes // FRAME_BYTES) for member in self.members) + 1
+
     def frame_sizes(self) -> Iterator[int]:
         """The uncompressed size of each frame: members cut into pieces, then the two zero blocks."""
         for member in self.members:

@@ -15,12 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from installer.bundle import diagnose
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import BundledFile
-from installer.bundle.reader import Bundle
 
 ROOTS = ("/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin", "/var/lib/airgap-bundle")
 """The only folders a bundle's files are placed in."""
@@ -42,14 +40,11 @@ class PlacedFile:
     digest: Digest | None = None
 
 
-def placed_files(bundle: Bundle, item: BundledFile) -> Iterator[PlacedFile]:
-    """The files that ``item`` puts on a node, in the archive's order; :class:`FormatError` for a hostile archive."""
-    where = diagnose.place(bundle.index, bundle.path, bundle.member(item.blob))
-    return files_in(bundle.chunks(item.blob), item, bundle.index.descriptors()[item.blob], where)
-
-
 def files_in(chunks: Iterator[bytes], item: BundledFile, blob: Descriptor, where: str) -> Iterator[PlacedFile]:
-    """The same, from the ``chunks`` of the release file itself, whose descriptor is ``blob``."""
+    """The files that ``item`` puts on a node, in the archive's order, from the ``chunks`` of its ``blob``.
+
+    :class:`FormatError`, which says ``where``, for a hostile archive.
+    """
     placement = item.placement
     for target in placement.members.values() if placement.target is None else (placement.target,):
         _demand_root(target, where)

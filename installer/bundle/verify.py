@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from installer.bundle import diagnose
+from installer.bundle import diagnose, seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError
 from installer.bundle.layout import END, Member, piece_sizes
@@ -121,8 +121,12 @@ def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) 
             yield _Piece(member, frame, data)
 
     def content(piece: _Piece) -> bytes:
-        where = diagnose.place(bundle.index, bundle.path, piece.member) if piece.member else str(bundle.path)
-        return diagnose.frame_content(piece.data, piece.frame, where, piece.member.digest if piece.member else None)
+        try:
+            return seekable.decompress(piece.data, piece.frame.length_bytes)
+        except IntegrityError as error:
+            where = diagnose.place(bundle.index, bundle.path, piece.member) if piece.member else str(bundle.path)
+            wanted = piece.member.digest if piece.member else None
+            raise diagnose.damaged_frame(error, piece.frame, where, wanted) from None
 
     with contextlib.closing(ordered_map(content, read_pieces(), jobs=jobs)) as contents:
         for member in bundle.layout.members:

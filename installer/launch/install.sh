@@ -172,6 +172,10 @@ main() {
   self=$folder/$(basename -- "$0")
   AIRGAP_MEDIA=$folder
   export AIRGAP_MEDIA
+  for program in tar gzip head tail; do
+    command -v "$program" >/dev/null 2>&1 || fail input 2 "this machine lacks a program" "PATH $PATH" \
+      "tar, gzip, head and tail" "no $program" "install $program from the operating system's own medium"
+  done
   choose_payload
   AIRGAP_RUNTIME=$runtime_root/$digest
   export AIRGAP_RUNTIME

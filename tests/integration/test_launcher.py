@@ -226,6 +226,15 @@ def test_another_architecture_is_named(plain_root: Path) -> None:
     assert [line[:10].split()[0] for line in result.stderr.splitlines()[1:]] == ["where", "wanted", "got", "next"]
 
 
+@pytest.mark.parametrize("program", ["tar", "gzip"])
+def test_a_missing_program_is_named(plain_root: Path, program: str) -> None:
+    (plain_root / "bin" / program).unlink()
+    result = run(plain_root, "--role", "cp")
+    assert result.returncode == 2
+    assert f"got     no {program}" in result.stderr
+    assert not (plain_root / "opt/airgap-bundle").exists()
+
+
 def test_the_right_payload_of_several(plain_root: Path, payload: Payload) -> None:
     other = "linux/arm64" if payload.platform.architecture == "amd64" else "linux/amd64"
     foreign = Payload(type(payload.platform)(other), b"not for this machine" * 1000, "2.99")

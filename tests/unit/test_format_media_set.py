@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,10 @@ from bundler.assemble import MediaSet, assemble
 from bundler.errors import OperatorError
 from bundler.measure import UnpackedSizes
 from bundler.pack import write_tarball
+from installer.bundle import seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, InputError, IntegrityError
+from installer.bundle.layout import Layout, padding, tar_header
 from installer.bundle.reader import open_media_set
 from installer.bundle.sums import parse_sums
 from installer.bundle.verify import Verified, verify
@@ -181,8 +186,6 @@ def test_foreign_files_are_not_bundles(tmp_path: Path) -> None:
 
 
 def test_a_foreign_tar_in_seekable_zstd_is_not_a_bundle(media: MediaSet, tmp_path: Path) -> None:
-    from installer.bundle import seekable
-
     content = b"x" * 2048
     frame = zstandard.compress(content)
     path = tmp_path / "foreign.tar.zst"
@@ -281,3 +284,49 @@ def test_remnants_of_killed_builds_go(parts: Parts, tmp_path: Path) -> None:
     (remnant / "half").write_bytes(b"x")
     build(parts, tmp_path)
     assert not remnant.exists()
+
+
+@pytest.mark.parametrize("size_bytes", [2**62, 2**40])
+def test_an_index_that_lies_about_sizes_is_refused_at_once(parts: Parts, tmp_path: Path, size_bytes: int) -> None:
+    """Billions of frames would follow from it; the check is arithmetic and takes neither memory nor time."""
+    media = build(parts, tmp_path)
+    with open_media_set(media.folder) as bundle:
+        blobs = bundle.index.blobs
+        lying = replace(bundle.index, blobs=(replace(blobs[0], size_bytes=size_bytes), *blobs[1:]))
+    raw = lying.to_bytes()
+    member = Layout.of(lying).members[0]
+    content = member.header + raw + member.padding
+    frame = zstandard.compress(content)
+    media.tarball.write_bytes(frame + seekable.table_bytes([(len(frame), len(content))]))
+    with pytest.raises(FormatError, match="members that bundle"):
+        check(media.tarball)
+    media.tarball.write_bytes(frame)
+    with pytest.raises(IntegrityError, match="cut short"):
+        check(media.tarball)
+
+
+def test_a_newer_schema_is_named_as_such(media: MediaSet) -> None:
+    with open_media_set(media.folder) as bundle:
+        raw = bundle.index.to_bytes().replace(b'"schema": 1', b'"schema": 2')
+    content = tar_header("bundle.json", len(raw), 0) + raw + padding(len(raw))
+    frame = zstandard.compress(content)
+    media.tarball.write_bytes(frame + seekable.table_bytes([(len(frame), len(content))]))
+    with pytest.raises(FormatError, match="newer builder"):
+        check(media.tarball)
+
+
+def test_a_medium_that_cannot_be_read_is_named(media: MediaSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An I/O error in the middle of a stick says which bytes, and does not pass for a damaged copy."""
+    real = os.pread
+
+    def failing(descriptor: int, length: int, offset: int) -> bytes:
+        if offset > 20_000:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, length, offset)
+
+    with open_media_set(media.folder) as bundle:
+        monkeypatch.setattr(os, "pread", failing)
+        with pytest.raises(IntegrityError, match="medium cannot be read") as caught:
+            verify(bundle)
+    assert "bytes" in (caught.value.where or "")
+    assert "Input/output error" in (caught.value.got or "")

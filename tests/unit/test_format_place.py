@@ -14,7 +14,7 @@ from bundler.measure import UnpackedSizes
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import Placement
-from installer.bundle.place import placed_files
+from installer.bundle.place import files_in
 from installer.bundle.reader import open_media_set
 from tests.fakes.images import AMD64, PAUSE, Parts, tar_gzip_of, tar_of
 
@@ -26,7 +26,9 @@ def _place(tmp_path: Path, content: bytes, placement: Placement) -> dict[str, tu
     media = assemble(parts.lock(), parts.store, b"", tmp_path, sizes=UnpackedSizes(tmp_path / "s"), jobs=1)
     with open_media_set(media.folder) as bundle:
         found = {}
-        for item in placed_files(bundle, bundle.index.files[0]):
+        placed = bundle.index.files[0]
+        blob = bundle.index.descriptors()[placed.blob]
+        for item in files_in(bundle.chunks(placed.blob), placed, blob, "here"):
             data = b"".join(item.chunks)
             assert len(data) == item.size_bytes
             assert item.digest in (None, Digest.of(data))
