@@ -81,8 +81,14 @@ class Builder:
             created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
         )
         lookup = ConnectedLookup(self._upstreams, self._make_runtime, fetch_kubeadm=fetch_kubeadm)
-        with ThreadPoolExecutor(self._request.jobs) as pool:
+        pool = ThreadPoolExecutor(self._request.jobs)
+        try:
             return resolve(wanted, self.catalog, lookup, pool.map)
+        except BaseException:
+            self._upstreams.cancel.set()  # or Ctrl-C would wait for every question that is still being asked
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def plan(self, lock: Lock) -> FetchPlan:
         """What :meth:`build` would fetch for ``lock``."""

@@ -101,7 +101,7 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Where bytes come from: upstream, aliyun, daocloud, or a profile's file."),
         click.option("--catalog", multiple=True, type=_path(), metavar="DIR",
                      help="A catalogue of your own, laid over the built-in one. May be repeated."),
-        click.option("--ca-file", type=_path(), help="Certificates to trust, besides the system's, in PEM."),
+        click.option("--ca-file", type=_path(), help="Certificates to trust instead of the built-in ones, in PEM."),
         click.option("--store", type=_path(), help="Where fetched bytes are kept.  [default: your cache folder]"),
         click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64),
                      help="How much is done at once. The result does not depend on it."),

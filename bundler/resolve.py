@@ -132,9 +132,17 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
 
 
 def _demand_known(request: BuildRequest) -> None:
-    for what, got, known in (("cni", request.cni, CNIS), ("runtime", request.runtime, RUNTIME_KINDS)):
-        if got not in known:
-            raise InputError(f"no such {what}", where=f"--{what} {got}", wanted=", ".join(known), got=got)
+    if request.cni not in CNIS:
+        raise InputError(
+            "this version carries no pod network",
+            where=f"--cni {request.cni}",
+            wanted=", ".join(CNIS),
+            got=request.cni,
+            next_step="build with --cni none and bring the pod network yourself (docs/operate.md)",
+        )
+    if request.runtime not in RUNTIME_KINDS:
+        kinds = ", ".join(RUNTIME_KINDS)
+        raise InputError("no such runtime", where=f"--runtime {request.runtime}", wanted=kinds, got=request.runtime)
     if not request.platforms:
         raise InputError("nothing to build for", where="--arch", wanted="at least one architecture", got="none")
 

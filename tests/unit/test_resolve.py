@@ -176,7 +176,7 @@ def test_kubeadm_and_catalogue_must_agree() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cni": "flannel"}, "no such cni"),
+        ({"cni": "flannel"}, "carries no pod network"),
         ({"runtime": "conda"}, "no such runtime"),
         ({"platforms": ()}, "nothing to build for"),
         ({"version": "1.99"}, "there is no Kubernetes 1.99"),
