@@ -98,8 +98,10 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing."""
     config_text = read_config(view, request.config)
     config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
-    join = read_join(request, bundle, now_seconds=view.now_seconds())
+    join = read_join(request, bundle)
     facts = gather(view, containerd_root=config.containerd_root)
+    if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
+        join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:
         raise InputError("there is no bundle for this machine", where="uname -m", got=facts.machine)
     bundle.demand_platform(facts.platform)
@@ -240,8 +242,10 @@ def saved_config(view: NodeView) -> str | None:
     return view.read_text(CONFIG_PATH)
 
 
-def read_join(request: Request, bundle: Bundle, *, now_seconds: float) -> JoinFile | None:
-    """The join file, fit for this role, this moment and this bundle; a worker must have one."""
+def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
+    """The join file, of a cluster this bundle fits; a worker must have one. Whether it has ended is not asked here:
+    a node that joined long ago needs nothing of it any more.
+    """
     path = request.join
     if path is None:
         if request.role == "worker":
@@ -254,7 +258,6 @@ def read_join(request: Request, bundle: Bundle, *, now_seconds: float) -> JoinFi
             )
         return None
     join = JoinFile.from_text(_read(path, "--join", "join.yaml from the first control-plane node"), where=str(path))
-    join.demand_usable(request.role, now_seconds=now_seconds, where=str(path))
     here, there = bundle.index.kubernetes.lstrip("v"), join.kubernetes.lstrip("v")
     if here.split(".")[:2] != there.split(".")[:2]:
         raise InputError(

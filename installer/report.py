@@ -250,12 +250,12 @@ def next_lines(view: NodeView, role: str) -> list[str]:
     if text is None:
         return lines
     join = JoinFile.from_text(text, where=JOIN_PATH)
-    return [
-        *lines,
-        f"  copy {JOIN_PATH} to the next node",
-        f"  (valid until {spoken_time(join.token_expires_seconds)}), then there:",
-        "    sudo ./install --role worker --join join.yaml",
-    ]
+    lines += [f"  copy {JOIN_PATH} to the next node, then there:"]
+    worker = f"    sudo ./install --role worker --join join.yaml    until {spoken_time(join.token_expires_seconds)}"
+    if join.certificate_key_expires_seconds is None:
+        return [*lines, worker]
+    control_plane = spoken_time(join.certificate_key_expires_seconds)
+    return [*lines, worker, f"    sudo ./install --role cp     --join join.yaml    until {control_plane}"]
 
 
 def _installed(record: Installed | None) -> str:

@@ -20,6 +20,6 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {rest:02d}s"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, one: str) -> str:
     """``1 warning``, ``2 warnings``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {one if number == 1 else one + 's'}"

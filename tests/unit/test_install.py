@@ -160,6 +160,14 @@ def test_a_worker_joins(desk: Desk) -> None:
     assert "on a control-plane node:  kubectl get nodes" in said
 
 
+def test_a_node_that_joined_needs_no_valid_token_to_be_looked_at_again(desk: Desk) -> None:
+    join = desk.write("join.yaml", TOKEN_VALID.to_text())
+    assert desk.run("--role", "worker", "--join", join)[0] == 0
+    desk.machine.node.sleep(30 * 86400)
+    code, said = desk.run("--role", "worker", "--join", join)
+    assert (code, "nothing to do" in said) == (0, True), said
+
+
 def test_an_install_that_fails_names_its_step_and_goes_on_when_run_again(desk: Desk) -> None:
     desk.machine.fail_kubeadm_once = True
     code, said = desk.run("--role", "cp")
