@@ -40,8 +40,8 @@ def install(machine: Machine, media: str, arguments: str, phase: Phase) -> str:
     """``./install`` from the medium with ``arguments``; what it said."""
     command = f"./install {arguments}"
     phase.say(f"{machine.name}$ {command}")
-    done = machine.run(f"cd {media} && {command} 2>&1", timeout_seconds=INSTALL_SECONDS)
-    phase.say(done.stdout)
+    done = machine.run(f"cd {media} && {command}", timeout_seconds=INSTALL_SECONDS, on_output=phase.hear)
+    phase.heard_all()
     if done.code != 0:
         raise LabError("the install failed", where=f"{machine.name}: {command}", got=done.ending())
     return done.stdout

@@ -83,7 +83,7 @@ def _isolated_side(phases: Phases, folder: Path, media: Path) -> None:
 def _operator(machine: Machine, folder: str, command: str, phase: Phase) -> None:
     """Run a command as the operator at the node's keyboard, showing what it says."""
     phase.say(f"cp-1$ {command}")
-    done = machine.run(f"cd {folder} && {command}", timeout_seconds=INSTALL_SECONDS)
-    phase.say(done.stdout + done.stderr)
+    done = machine.run(f"cd {folder} && {command}", timeout_seconds=INSTALL_SECONDS, on_output=phase.hear)
+    phase.heard_all()
     if done.code != 0:
         raise LabError("a command failed", where=f"{machine.name}: {command}", got=f"exit code {done.code}")

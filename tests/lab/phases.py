@@ -19,6 +19,18 @@ class Phase:
     lines: list[str] = field(default_factory=list)
     seconds: float = 0.0
     failed: bool = False
+    _unfinished: bytes = b""
+
+    def hear(self, data: bytes) -> None:
+        """Add what a program writes, as it comes; lines are shown when they are whole."""
+        *whole, self._unfinished = (self._unfinished + data).split(b"\n")
+        for line in whole:
+            self.say(line.decode("utf-8", errors="replace"))
+
+    def heard_all(self) -> None:
+        """The program has ended: what is left is a line too."""
+        rest, self._unfinished = self._unfinished, b""
+        self.say(rest.decode("utf-8", errors="replace"))
 
     def say(self, text: str) -> None:
         """Add text to what the phase said, and show it."""

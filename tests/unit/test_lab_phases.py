@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.phases import Phases, spoken
+from tests.lab.phases import Phase, Phases, spoken
 
 
 def test_times_are_seconds_up_to_two_minutes() -> None:
@@ -23,3 +23,12 @@ def test_the_report_has_every_phase_and_marks_the_failed_one(capsys: pytest.Capt
     assert lines[3].startswith("install") and "failed" in lines[3]
     assert lines[4].startswith("all of it")
     assert "two" in capsys.readouterr().out
+
+
+def test_a_program_is_heard_in_whole_lines() -> None:
+    phase = Phase("install")
+    for piece in (b"a", b"b\nc", b"d\n", b"rest"):
+        phase.hear(piece)
+    assert phase.lines == ["ab", "cd"]
+    phase.heard_all()
+    assert phase.lines == ["ab", "cd", "rest"]
