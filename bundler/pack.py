@@ -7,7 +7,6 @@ taken while it is written.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,7 +20,7 @@ from installer.bundle import mediatypes, seekable
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
 from installer.bundle.layout import END, FRAME_BYTES, Layout
-from installer.bundle.ordered import ordered_map
+from installer.bundle.ordered import SideDigest, ordered_map
 
 STORED_LEVEL = 1
 """For what is compressed already: zstd finds nothing at any level, and this one notices fastest."""
@@ -69,23 +68,22 @@ def write_tarball(
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Packed:
     """Writes the tarball of ``index`` to ``out``. ``progress`` gets the uncompressed bytes done since its last call."""
-    whole = hashlib.sha256()
     sizes: list[tuple[int, int]] = []
     compressors = threading.local()
 
     def compress(piece: _Piece) -> tuple[bytes, int]:
         return _compressor(compressors, piece.level).compress(piece.content), len(piece.content)
 
-    for frame, length in ordered_map(compress, _pieces(index, blobs), jobs=jobs):
-        out.write(frame)
-        whole.update(frame)
-        sizes.append((len(frame), length))
-        progress(length)
-    table = seekable.table_bytes(sizes)
-    out.write(table)
-    whole.update(table)
-    size_bytes = sum(compressed for compressed, _ in sizes) + len(table)
-    return Packed(Digest(f"sha256:{whole.hexdigest()}"), size_bytes)
+    with SideDigest() as whole:
+        for frame, length in ordered_map(compress, _pieces(index, blobs), jobs=jobs):
+            out.write(frame)
+            whole.update(frame)
+            sizes.append((len(frame), length))
+            progress(length)
+        table = seekable.table_bytes(sizes)
+        out.write(table)
+        whole.update(table)
+        return Packed(whole.digest(), sum(compressed for compressed, _ in sizes) + len(table))
 
 
 def _compressor(compressors: threading.local, level: int) -> zstandard.ZstdCompressor:

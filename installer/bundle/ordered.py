@@ -1,14 +1,19 @@
-"""Work in several threads whose results come out in the order of the input, with a bounded number in flight."""
+"""Work in other threads, a bounded amount in flight: results in the order of the input, and a digest on the side."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import TypeVar
+
+from installer.bundle.digest import Digest
 
 T = TypeVar("T")
 R = TypeVar("R")
+_MOST_BEHIND = 4
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Generator[R, None, None]:
@@ -25,3 +30,32 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) ->
         finally:
             for future in pending:
                 future.cancel()
+
+
+class SideDigest:
+    """SHA-256 of what passes by, computed in a thread of its own; closes as a context."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> SideDigest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def update(self, data: bytes) -> None:
+        """Hashes ``data`` after all before it; waits when the thread is a few pieces behind."""
+        self._pending.append(self._pool.submit(self._hash.update, data))
+        if len(self._pending) > _MOST_BEHIND:
+            self._pending.popleft().result()
+
+    def digest(self) -> Digest:
+        """The digest of everything so far."""
+        while self._pending:
+            self._pending.popleft().result()
+        return Digest.from_hex(self._hash.hexdigest())

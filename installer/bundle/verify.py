@@ -7,6 +7,7 @@ member is named as soon as it is found; what only the sums can see (a rewritten 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from installer.bundle import diagnose, seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError
 from installer.bundle.layout import END, Member, piece_sizes
-from installer.bundle.ordered import ordered_map
+from installer.bundle.ordered import SideDigest, ordered_map
 from installer.bundle.reader import Bundle
 from installer.bundle.seekable import Frame
 from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums
@@ -109,40 +110,39 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
         )
 
 
-def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) -> str:
+def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) -> Digest:
     """Every header, content and padding byte; returns the digest of the file."""
-    whole = hashlib.sha256()
+    with SideDigest() as whole:
 
-    def read_pieces() -> Iterator[_Piece]:
-        for member, frame in _owners(bundle):
-            data = bundle.read_frame(frame)
+        def passing(data: bytes) -> bytes:
             whole.update(data)
             progress(len(data))
-            yield _Piece(member, frame, data)
+            return data
 
-    def content(piece: _Piece) -> bytes:
-        try:
-            return seekable.decompress(piece.data, piece.frame.length_bytes)
-        except IntegrityError as error:
-            where = diagnose.place(bundle.index, bundle.path, piece.member) if piece.member else str(bundle.path)
-            wanted = piece.member.digest if piece.member else None
-            raise diagnose.damaged_frame(error, piece.frame, where, wanted) from None
+        pieces = (_Piece(member, frame, passing(bundle.read_frame(frame))) for member, frame in _owners(bundle))
+        with contextlib.closing(ordered_map(functools.partial(_content, bundle), pieces, jobs=jobs)) as contents:
+            for member in bundle.layout.members:
+                _verify_member(bundle, member, contents)
+            end = b"".join(contents)
+        if end != END:
+            raise IntegrityError(
+                "the tarball does not end as it should",
+                where=str(bundle.path),
+                wanted="two blocks of zeros",
+                next_step=diagnose.COPY_AGAIN,
+            )
+        passing(bundle.read_tail())
+        return whole.digest()
 
-    with contextlib.closing(ordered_map(content, read_pieces(), jobs=jobs)) as contents:
-        for member in bundle.layout.members:
-            _verify_member(bundle, member, contents)
-        end = b"".join(contents)
-    if end != END:
-        raise IntegrityError(
-            "the tarball does not end as it should",
-            where=str(bundle.path),
-            wanted="two blocks of zeros",
-            next_step=diagnose.COPY_AGAIN,
-        )
-    tail = bundle.read_tail()
-    progress(len(tail))
-    whole.update(tail)
-    return f"sha256:{whole.hexdigest()}"
+
+def _content(bundle: Bundle, piece: _Piece) -> bytes:
+    """A piece decompressed; what it belongs to is looked up only when it is damaged."""
+    try:
+        return seekable.decompress(piece.data, piece.frame.length_bytes)
+    except IntegrityError as error:
+        where = diagnose.place(bundle.index, bundle.path, piece.member) if piece.member else str(bundle.path)
+        wanted = piece.member.digest if piece.member else None
+        raise diagnose.damaged_frame(error, piece.frame, where, wanted) from None
 
 
 def _owners(bundle: Bundle) -> Iterator[tuple[Member | None, Frame]]:
