@@ -88,9 +88,11 @@ class _Raw(io.RawIOBase):
         self._reader = reader
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fills ``buffer`` with what is there; 0 at the end."""
         data = self._reader.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

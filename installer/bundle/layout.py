@@ -144,12 +144,12 @@ def index_json_for(images: Iterable[BundledImage], descriptors: Mapping[Digest, 
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
 
 
-def document_chunks(name: str, content: bytes, mtime_seconds: int) -> Iterator[bytes]:
+def _document(name: str, content: bytes, mtime_seconds: int) -> bytes:
     """A small member as a tar stream holds it."""
-    yield tar_header(name, len(content), mtime_seconds) + content + padding(len(content))
+    return tar_header(name, len(content), mtime_seconds) + content + padding(len(content))
 
 
 def oci_documents(images: Iterable[BundledImage], index: BundleIndex) -> Iterator[bytes]:
     """``oci-layout`` and an ``index.json`` for only ``images``, as a tar stream holds them."""
-    yield from document_chunks("oci-layout", _OCI_LAYOUT, index.created_seconds)
-    yield from document_chunks("index.json", index_json_for(images, index.descriptors()), index.created_seconds)
+    yield _document("oci-layout", _OCI_LAYOUT, index.created_seconds)
+    yield _document("index.json", index_json_for(images, index.descriptors()), index.created_seconds)

@@ -148,6 +148,7 @@ class _Unpacked(io.RawIOBase):
         self._where = where
 
     def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` unpacked bytes."""
         data = self._gzip.read(size)
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
@@ -170,9 +171,11 @@ class _Joined(io.RawIOBase):
         self._pending = memoryview(b"")
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fills ``buffer`` with what is there; 0 at the end."""
         while not self._pending:
             chunk = next(self._chunks, None)
             if chunk is None:
