@@ -53,15 +53,18 @@ def make_parents(place: Path) -> None:
         parent.chmod(0o755)
 
 
-def write_through(fresh: Path, chunks: Iterable[bytes], want: Wanted, where: str) -> None:
-    """Writes all chunks to a new file nobody else can read yet, proves the digest, then sets owner and mode."""
+def write_through(fresh: Path, chunks: Iterable[bytes], want: Wanted, where: str) -> Digest:
+    """Writes all chunks to a new file nobody else can read yet, proves the digest, then sets owner and mode.
+
+    Returns the digest of what was written.
+    """
     fresh.unlink(missing_ok=True)
     hasher = hashlib.sha256()
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as stream:
         for chunk in chunks:
             hasher.update(chunk)
             stream.write(chunk)
-        got = f"sha256:{hasher.hexdigest()}"
+        got = Digest.from_hex(hasher.hexdigest())
         if want.digest is not None and got != want.digest:
             raise IntegrityError("wrong bytes for a file", where=where, wanted=want.digest, got=got)
         if os.geteuid() == 0:  # nobody else can give files away; the preflight demands root
@@ -69,6 +72,7 @@ def write_through(fresh: Path, chunks: Iterable[bytes], want: Wanted, where: str
         os.fchmod(stream.fileno(), want.mode)
         stream.flush()
         os.fsync(stream.fileno())
+    return got
 
 
 def sync_folder(folder: Path) -> None:

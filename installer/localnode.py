@@ -161,18 +161,19 @@ class LocalNode(LocalView):
         """See :class:`~installer.node.Node`."""
         self._replace(path, [data], Wanted(mode, None, uid, gid))
 
-    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""
-        self._replace(path, chunks, Wanted(mode, digest))
+        return self._replace(path, chunks, Wanted(mode, digest))
 
-    def _replace(self, path: str, chunks: Iterable[bytes], want: Wanted) -> None:
+    def _replace(self, path: str, chunks: Iterable[bytes], want: Wanted) -> Digest:
         place = self._at(path)
         fresh = beside(place)
         try:
             make_parents(place)
-            write_through(fresh, chunks, want, path)
+            written = write_through(fresh, chunks, want, path)
             fresh.rename(place)
             sync_folder(place.parent)
+            return written
         except OSError as error:
             raise os_error("cannot write a file", path, error) from error
         finally:

@@ -121,8 +121,11 @@ class Node(NodeView, Protocol):
     def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """Writes a small file with its parents (0755): temporary name, fsync, mode and owner, rename."""
 
-    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
-        """Streams a file to ``path`` the same way; :class:`IntegrityError` and no change if ``digest`` differs."""
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
+        """Streams a file to ``path`` the same way and returns its digest.
+
+        :class:`IntegrityError` and no change if it is not ``digest``.
+        """
 
     def make_dir(self, path: str, *, mode: int = 0o755) -> None:
         """Makes a folder with its parents (0755), or gives an existing one this mode."""

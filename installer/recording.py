@@ -72,10 +72,10 @@ class RecordingNode:
         self._record("write", path)
         self._node.write_file(path, data, mode=mode, uid=uid, gid=gid)
 
-    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""
         self._record("write", path)
-        self._node.place(path, chunks, mode=mode, digest=digest)
+        return self._node.place(path, chunks, mode=mode, digest=digest)
 
     def make_dir(self, path: str, *, mode: int = 0o755) -> None:
         """See :class:`~installer.node.Node`."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from installer.bundle.digest import Digest
@@ -56,9 +54,7 @@ class PlaceFile:
         placed: dict[str, Digest] = {}
         blob = self.bundle.index.descriptors()[self.item.blob]
         for file in files_in(self.bundle.chunks(self.item.blob), self.item, blob, self._where):
-            digesting = _Digesting(file.chunks)
-            node.place(file.target, digesting, mode=file.mode, digest=file.digest)
-            placed[file.target] = digesting.digest()
+            placed[file.target] = node.place(file.target, file.chunks, mode=file.mode, digest=file.digest)
         if self.item.placement.archive is not None:
             node.write_file(self._record_path, self._record(placed))
         return f"{self.item.version}, {count(len(placed), 'file')}"
@@ -91,20 +87,3 @@ class PlaceFile:
         except (ValueError, TypeError, KeyError, AttributeError, FormatError):
             return None  # a record that cannot be read proves nothing: the files are placed again
         return None
-
-
-class _Digesting:
-    """Bytes passing through, hashed: the digest of exactly what was handed on."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self._hash.update(chunk)
-            yield chunk
-
-    def digest(self) -> Digest:
-        """The digest of what has passed."""
-        return Digest.from_hex(self._hash.hexdigest())

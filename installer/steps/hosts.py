@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
+from installer.steps.judged import judged
 
 PATH = "/etc/hosts"
 
@@ -26,7 +27,7 @@ class OwnName:
     def check(self, view: NodeView) -> CheckResult:
         """Some line of the file has the name, whichever address it gives."""
         known = self.name in names(view.read_text(PATH) or "")
-        return CheckResult(known, f"in {PATH}", () if known else (f"add {self._line.strip()} to {PATH}",))
+        return judged([] if known else [f"add {self._line.strip()} to {PATH}"], f"in {PATH}")
 
     def apply(self, node: Node) -> str:
         """Adds one line; every other stays as it is."""

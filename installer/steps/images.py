@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from installer.bundle.index import BundledImage
 from installer.bundle.platform import Platform
-from installer.errors import StepError
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.steps.content import BundleContent
 from installer.steps.imagestore import ImageStore, StoredImage
+from installer.steps.judged import judged
 from installer.wording import count, size
 
 _SECONDS_AT_LEAST = 1800.0
@@ -38,23 +38,23 @@ class ImportImages:
         """Every name leads to the bundle's digest, complete and unpacked, and is pinned."""
         stored = self.store.read(view)
         if stored is None:
-            changes = [f"import {image.reference}" for image in self._images]
-            return CheckResult(False, "containerd does not answer", tuple(changes))
+            return CheckResult(False, "containerd does not answer", _imports(self._images))
         lacking = lacking_images(self._images, stored)
-        changes = [f"import {image.reference}" for image in lacking]
-        changes += [f"pin {name}" for name in unpinned_names(self._images, stored) if name in stored]
-        return CheckResult(not changes, f"{count(len(self._images), 'image')}, pinned", tuple(changes))
+        pins = [f"pin {name}" for name in unpinned_names(self._images, stored) if name in stored]
+        return judged([*_imports(lacking), *pins], f"{count(len(self._images), 'image')}, pinned")
 
     def apply(self, node: Node) -> str:
         """Imports and pins the sandbox image first, then the rest in one stream, each blob once."""
-        lacking = lacking_images(self._images, self.store.demand(node))
+        stored = self.store.demand(node)
+        lacking = lacking_images(self._images, stored)
         pause = self.bundle.index.pause.reference
         first = [image for image in lacking if image.reference == pause]
         rest = [image for image in lacking if image.reference != pause]
         for group in (first, rest):
             if group:
                 self._import(node, group)
-        self._pin(node, self._images)
+        for name in unpinned_names([image for image in self._images if image not in lacking], stored):
+            self.store.pin(node, name)
         return f"{count(len(lacking), 'image')}, {size(self._size_bytes(lacking))}, pinned"
 
     @property
@@ -67,22 +67,17 @@ class ImportImages:
         return sum(sizes[digest].size_bytes for digest in digests)
 
     def _import(self, node: Node, images: Sequence[BundledImage]) -> None:
+        """Streams ``images`` and pins every name at once: a fresh name has no pin, and there is nothing to ask."""
         timeout_seconds = _SECONDS_AT_LEAST + self._size_bytes(images) / _SLOWEST_BYTES_PER_SECOND
         tar = self.bundle.oci_tar(images, (self.platform,))
         self.store.import_tar(node, tar, timeout_seconds=timeout_seconds)
-        if still := lacking_images(images, self.store.demand(node)):
-            raise StepError(
-                "containerd imported the images and does not have them all",
-                where=f"image {still[0].reference}",
-                wanted=f"{' and '.join(still[0].names())} at {still[0].blob}, complete and unpacked",
-                got=f"{len(still)} of {len(images)} images missing, incomplete or at another digest",
-                next_step="look at  journalctl -u containerd  and at the free space below its root folder",
-            )
-        self._pin(node, images)
+        for image in images:
+            for name in image.names():
+                self.store.pin(node, name)
 
-    def _pin(self, node: Node, images: Iterable[BundledImage]) -> None:
-        for name in unpinned_names(images, self.store.demand(node)):
-            self.store.pin(node, name)
+
+def _imports(images: Iterable[BundledImage]) -> tuple[str, ...]:
+    return tuple(f"import {image.reference}" for image in images)
 
 
 def lacking_images(images: Iterable[BundledImage], stored: dict[str, StoredImage]) -> tuple[BundledImage, ...]:

@@ -9,6 +9,7 @@ from installer.errors import StepError
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import kernel as render
+from installer.steps.judged import judged
 
 FSTAB = "/etc/fstab"
 FSTAB_KEPT = "/etc/fstab.before-airgap-bundle"
@@ -32,7 +33,7 @@ class KernelModules:
         listed = view.read_text(render.MODULES_PATH) == render.modules_file(_persistent(states))
         changes = [f"modprobe {name}" for name in waiting] + ([] if listed else [f"write {render.MODULES_PATH}"])
         there = [name for name, state in states.items() if _is_there(state)]
-        return CheckResult(not changes, ", ".join(there), tuple(changes))
+        return judged(changes, ", ".join(there))
 
     def apply(self, node: Node) -> str:
         """Loads what is not there and writes the list."""
@@ -68,7 +69,7 @@ class KernelSysctls:
         if view.read_text(render.SYSCTL_PATH) != render.sysctl_file(_kept_sysctls(live)):
             changes.append(f"write {render.SYSCTL_PATH}")
         higher = len(render.SYSCTL_MINIMUMS) - len(_kept_sysctls(live))
-        return CheckResult(not changes, f"{len(_kept_sysctls(live))} set, {higher} already higher", tuple(changes))
+        return judged(changes, f"{len(_kept_sysctls(live))} set, {higher} already higher")
 
     def apply(self, node: Node) -> str:
         """Writes the file and raises what is too low."""
@@ -98,7 +99,7 @@ class SwapOff:
         else:  # units made from fstab's lines end with the lines, so only what is left without them counts
             changes += [f"mask {unit}" for unit in _swap_units(view)]
         changes += [f"disable {unit}" for unit in _enabled_swap_services(view)]
-        return CheckResult(not changes, "off, and stays off", tuple(changes))
+        return judged(changes, "off, and stays off")
 
     def apply(self, node: Node) -> str:
         """Switches swap off and removes every way it would come back."""

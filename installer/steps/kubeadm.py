@@ -15,6 +15,7 @@ from installer.join import JoinFile
 from installer.node import Node, NodeView
 from installer.render import kubeadm as render
 from installer.render import kubelet, resolver
+from installer.steps.judged import judged
 from installer.steps.textfile import is_written
 
 KUBEADM = "/usr/local/bin/kubeadm"
@@ -169,7 +170,7 @@ def _check_done(view: NodeView, wanted: tuple[str, ...], change: str) -> CheckRe
     missing = [path for path in wanted if view.stat(path) is None]
     if view.stat(BEGUN_MARK) is not None:
         return CheckResult(False, "an earlier run stopped half way", (f"{change}, again",))
-    return CheckResult(not missing, "done before", () if not missing else (change,))
+    return judged([change] if missing else [], "done before")
 
 
 def _run_once(node: Node, argv: list[str], config: str, *, secrets_: tuple[str, ...], timeouts: Timeouts) -> None:

@@ -11,6 +11,7 @@ from installer.node import Node, NodeView
 from installer.render import kubeadm as render
 from installer.render import resolver
 from installer.steps.imagestore import ImageStore
+from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 
 _RESET_TIMEOUT_SECONDS = 900.0
@@ -28,7 +29,7 @@ class KubeadmReset:
     def check(self, view: NodeView) -> CheckResult:
         """None of what kubeadm leaves is there."""
         left = probes.cluster_paths(view)
-        return CheckResult(not left, "none", tuple(f"remove {path}" for path in left))
+        return judged([f"remove {path}" for path in left], "none")
 
     def apply(self, node: Node) -> str:
         """Runs ``kubeadm reset``, which stops the pods, and removes what it leaves behind."""
@@ -49,7 +50,7 @@ class RemoveOwnFiles:
     def check(self, view: NodeView) -> CheckResult:
         """None of them is there."""
         left = [path for path in _OWN_FILES if view.stat(path) is not None]
-        return CheckResult(not left, "none", tuple(f"remove {path}" for path in left))
+        return judged([f"remove {path}" for path in left], "none")
 
     def apply(self, node: Node) -> str:
         """Removes them."""
@@ -70,7 +71,7 @@ class UnpinImages:
     def check(self, view: NodeView) -> CheckResult:
         """No name in the store is pinned; a containerd that does not run keeps nothing."""
         pinned = self._pinned(view)
-        return CheckResult(not pinned, "none pinned", tuple(f"unpin {name}" for name in pinned))
+        return judged([f"unpin {name}" for name in pinned], "none pinned")
 
     def apply(self, node: Node) -> str:
         """Takes the pins off."""

@@ -14,6 +14,7 @@ from installer.errors import CommandError, StepError
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import containerd as render
+from installer.steps.judged import judged
 from installer.steps.textfile import is_written
 from installer.steps.units import RESTART_TIMEOUT_SECONDS, UnitState, enable, reload_units
 
@@ -50,7 +51,7 @@ class ContainerdDaemon:
             changes.append(f"enable {UNIT}")
         if not state.active or state.program != CONTAINERD:
             changes.append(f"start {UNIT}")
-        return CheckResult(not changes, f"containerd {self.version}, {self.settings.root}", tuple(changes))
+        return judged(changes, f"containerd {self.version}, {self.settings.root}")
 
     def apply(self, node: Node) -> str:
         """Writes the unit, and a first configuration where there is none with this root, then starts the daemon."""
@@ -87,7 +88,7 @@ class ContainerdConfig:
             changes.append(f"write {render.CONFIG_PATH}")
         if view.stat(RESTART_MARK) is not None or not UnitState.read(view, UNIT).active:
             changes.append(f"restart {UNIT}")
-        return CheckResult(not changes, f"schema {render.schema_of(self.version)}", tuple(changes))
+        return judged(changes, f"schema {render.schema_of(self.version)}")
 
     def apply(self, node: Node) -> str:
         """Tries the new file, keeps the old one, writes, restarts; the old one comes back if the daemon does not."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
+from installer.steps.judged import judged
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TextFile:
     def check(self, view: NodeView) -> CheckResult:
         """The bytes and the mode are the wanted ones."""
         wanted = is_written(view, self.path, self.content, self.mode)
-        return CheckResult(wanted, self.path, () if wanted else (f"write {self.path}",))
+        return judged([] if wanted else [f"write {self.path}"], self.path)
 
     def apply(self, node: Node) -> str:
         """Writes the file."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import kubelet as render
+from installer.steps.judged import judged
 from installer.steps.textfile import is_written
 
 RESTART_TIMEOUT_SECONDS = 300.0
@@ -56,7 +57,7 @@ class KubeletUnit:
             changes.append("enable kubelet.service")
         if state.active and state.program != "/usr/local/bin/kubelet":
             changes.append("restart kubelet.service")
-        return CheckResult(not changes, "enabled; kubeadm starts it", tuple(changes))
+        return judged(changes, "enabled; kubeadm starts it")
 
     def apply(self, node: Node) -> str:
         """Writes the files, makes systemd read them, enables the unit."""

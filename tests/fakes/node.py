@@ -6,7 +6,6 @@ the real node, and paths behave as a file system's do (a file cannot have childr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -155,13 +154,14 @@ class FakeNode:
         """See :class:`~installer.node.Node`."""
         self._put(path, Entry(FileStat("file", mode, uid, gid, len(data)), data))
 
-    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> None:
+    def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""
         data = b"".join(chunks)
-        got = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        got = Digest.of(data)
         if digest is not None and digest != got:
             raise IntegrityError("wrong bytes for a file", where=path, wanted=digest, got=got)
         self._put(path, Entry(FileStat("file", mode, 0, 0, len(data)), data))
+        return got
 
     def make_dir(self, path: str, *, mode: int = 0o755) -> None:
         """See :class:`~installer.node.Node`."""
