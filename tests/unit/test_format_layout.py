@@ -7,7 +7,7 @@ import json
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.assemble import index_of
@@ -18,6 +18,7 @@ from installer.bundle.layout import FRAME_BYTES, Layout, padding, piece_sizes, t
 from tests.fakes.images import ARM64, PAUSE, Parts, small_parts, tar_of
 
 
+@settings(deadline=None)
 @given(
     size_bytes=st.integers(0, 2**70),
     mtime=st.integers(0, 8**11 - 1),
@@ -31,6 +32,7 @@ def test_the_header_means_what_the_standard_library_reads(size_bytes: int, mtime
     assert member.name == name
 
 
+@settings(deadline=None)
 @given(total_bytes=st.integers(0, 10 * FRAME_BYTES))
 def test_pieces_add_up(total_bytes: int) -> None:
     pieces = list(piece_sizes(total_bytes))
