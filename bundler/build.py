@@ -34,6 +34,9 @@ from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
 from installer.bundle.verify import Verified, verify
 
+ZSTD = ".".join(map(str, zstandard.ZSTD_VERSION))
+"""The compressor's version; together with its settings it decides the tarball's bytes."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -75,7 +78,7 @@ class Builder:
         wanted = BuildRequest(
             version=self._request.k8s or "",
             platforms=parse_architectures(self._request.arch),
-            zstd=".".join(map(str, zstandard.ZSTD_VERSION)),
+            zstd=ZSTD,
             cni=self._request.cni,
             runtime=runtime_kind(self._request.runtime),
             created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
@@ -97,6 +100,10 @@ class Builder:
     def build(self, lock: Lock, out: Path) -> Built:
         """Fetches what the store lacks and writes the media set below ``out``."""
         began = time.monotonic()
+        if lock.zstd != ZSTD:
+            self._progress.say(f"note      locked with zstd {lock.zstd}, this is {ZSTD}: the tarball may be compressed")
+            self._progress.say("          differently; what is in it, and its identity, are the same")
+        self._demand_runtimes(lock)
         fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
         payloads = [payload(locked, self._store) for locked in lock.runtimes]
         with self._progress.task("assemble", sum(blob.size_bytes for blob in lock.blobs)) as task:
@@ -110,6 +117,23 @@ class Builder:
                 progress=task.advance,
             )
         return Built(media_set, tuple(payload.glibc for payload in payloads), time.monotonic() - began)
+
+    def _demand_runtimes(self, lock: Lock) -> None:
+        """Every runtime that cannot be downloaded is in the store, or is made again and is the locked one."""
+        for locked in lock.runtimes:
+            if locked.kind == "catalogue" or self._store.has(locked.digest, locked.size_bytes):
+                continue
+            if locked.kind == "file" and runtime_kind(self._request.runtime) != "file":
+                got = "no archive"
+            elif (got := self._make_runtime(locked.kind, locked.platform).digest) == locked.digest:
+                continue
+            raise InputError(
+                "the lock's runtime is not here",
+                where=f"runtime for {locked.platform}, from {locked.kind} {locked.origin}",
+                wanted=locked.digest,
+                got=got,
+                next_step="give that very archive with --runtime FILE, or use the store it was made in: --store DIR",
+            )
 
     def _make_runtime(self, kind: str, platform: Platform) -> LockedRuntime:
         """The runtime that is not downloaded: packed from this interpreter, or the archive the operator named."""

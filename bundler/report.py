@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,7 +136,8 @@ def release_lines(release: Release, minor: Minor, references: Iterable[str]) -> 
     for choice in minor.choices.values():
         origin = "" if choice.catalogue == "built-in" else f"   catalogue {choice.catalogue}"
         yield f"  {choice.component:<12} {choice.default:<9} supported {choice.supported}{origin}"
-        yield f"               {choice.reason}"
+        indent = " " * 15
+        yield from textwrap.wrap(choice.reason, 80, initial_indent=indent, subsequent_indent=indent)
     yield "files"
     for name, by_platform in sorted(release.files.items()):
         for platform, file in sorted(by_platform.items()):

@@ -1,0 +1,139 @@
+"""Whole builds against the mini upstream, by the command an operator types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.upstream import Served, serving
+
+NAME = "k8s-v1.30.14-linux-amd64"
+BUNDLE = str(Path(sys.executable).with_name("bundle"))
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving("mini", tmp_path_factory.mktemp("mini")) as served:
+        yield served
+
+
+def argv(upstream: Served, folder: Path, *more: str) -> list[str]:
+    return [BUNDLE, "build", "--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog), "--runtime", "host",
+            "--store", str(folder / "store"), "--out", str(folder / "dist"), *more]  # fmt: skip
+
+
+def build(upstream: Served, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv(upstream, folder, *more), capture_output=True, text=True, check=False)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file of the media set, and the lock, by its SHA-256."""
+    files = [*(folder / "dist" / NAME).iterdir(), folder / "dist" / f"{NAME}.lock.json"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def first(upstream: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished build, one job at a time."""
+    folder = tmp_path_factory.mktemp("first")
+    done = build(upstream, folder, "--k8s", "1.30", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    assert "sudo ./install --role cp" in done.stdout
+    return folder
+
+
+def test_a_plan_fetches_nothing(upstream: Served, tmp_path: Path) -> None:
+    done = build(upstream, tmp_path, "--k8s", "v1.30", "--plan")
+    assert done.returncode == 0, done.stderr
+    assert "pause 3.9" in done.stdout
+    assert "catalogue lab-mini" in done.stdout
+    fetched = [path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file()]
+    sizes = sorted(path.stat().st_size for path in fetched)
+    assert sum(sizes[:-1]) < 200_000, "image documents, and the packed interpreter, but no file and no layer"
+    assert not (tmp_path / "dist").exists()
+
+
+def test_the_lock_rebuilds_the_same_bytes_with_an_empty_store_and_eight_jobs(
+    upstream: Served, first: Path, tmp_path: Path
+) -> None:
+    lock = first / "dist" / f"{NAME}.lock.json"
+    done = build(upstream, tmp_path, "--lock", str(lock), "--jobs", "8")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path) == digests(first)
+
+
+def test_building_again_proves_and_keeps_what_is_there(upstream: Served, first: Path) -> None:
+    tarball = first / "dist" / NAME / f"{NAME}.tar.zst"
+    before = tarball.stat()
+    done = build(upstream, first, "--k8s", "1.30.14")
+    assert done.returncode == 0, done.stderr
+    assert "was there already and is proven" in done.stdout
+    assert (tarball.stat().st_ino, tarball.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_the_overlay_is_named_in_the_lock_and_by_inspect(first: Path) -> None:
+    lock = json.loads((first / "dist" / f"{NAME}.lock.json").read_text())
+    assert {item["source"]["trust"] for item in lock["files"]} == {"user"}
+    assert {item["source"]["catalogue"] for item in lock["files"]} == {"lab-mini"}
+    shown = subprocess.run([BUNDLE, "inspect", str(first / "dist" / NAME)], capture_output=True, text=True, check=True)
+    assert "user (catalogue lab-mini)" in shown.stdout
+    as_json = subprocess.run(
+        [BUNDLE, "inspect", "--json", str(first / "dist" / NAME)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(as_json.stdout)["index"]["pause"] == {
+        "reference": "registry.k8s.io/pause:3.9",
+        "told_by": "kubeadm",
+    }
+
+
+def test_two_builds_at_once_do_not_hurt_each_other(upstream: Served, first: Path, tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(argv(upstream, tmp_path, "--k8s", "1.30"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    told = [process.communicate()[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(told)
+    assert digests(tmp_path) == digests(first)
+
+
+@pytest.mark.parametrize("after_seconds", [0.8, 1.6, 2.4])
+def test_a_killed_build_leaves_nothing_finished_and_the_next_one_ends_the_same(
+    upstream: Served, first: Path, tmp_path: Path, after_seconds: float
+) -> None:
+    process = subprocess.Popen(argv(upstream, tmp_path, "--k8s", "1.30"), stdout=subprocess.DEVNULL)
+    time.sleep(after_seconds)
+    process.send_signal(signal.SIGKILL)
+    if process.wait() == 0:
+        pytest.skip("it was done before the kill")
+    for path in (tmp_path / "store" / "blobs" / "sha256").glob("*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    assert not (tmp_path / "dist" / NAME).exists() or digests(tmp_path) == digests(first)
+    done = build(upstream, tmp_path, "--k8s", "1.30")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path) == digests(first)
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {NAME, f"{NAME}.lock.json"}
+
+
+def test_a_flipped_bit_in_the_store_is_found_and_the_blob_fetched_again(upstream: Served, tmp_path: Path) -> None:
+    assert build(upstream, tmp_path, "--k8s", "1.30").returncode == 0
+    wanted = digests(tmp_path)
+    lock = json.loads((tmp_path / "dist" / f"{NAME}.lock.json").read_text())
+    kubelet = next(item["blob"] for item in lock["files"] if item["component"] == "kubelet").removeprefix("sha256:")
+    path = tmp_path / "store" / "blobs" / "sha256" / kubelet
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    for built in (tmp_path / "dist").glob("*/*.tar.zst"):
+        built.unlink()
+    done = build(upstream, tmp_path, "--k8s", "1.30")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path) == wanted
