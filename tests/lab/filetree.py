@@ -60,7 +60,7 @@ class _TreeHandler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         if wanted and self.headers.get("If-Range", tag) != tag:
             wanted = None
-        part = _part(wanted, stat.st_size)
+        part = requested_part(wanted, stat.st_size)
         if part is None:
             self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, f"bytes */{stat.st_size}", tag)
             return
@@ -95,7 +95,7 @@ class _TreeHandler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _part(wanted: str | None, size_bytes: int) -> tuple[int, int] | None:
+def requested_part(wanted: str | None, size_bytes: int) -> tuple[int, int] | None:
     """First byte and end of what a Range header asks for; all of it for a header we need not obey; None beyond."""
     found = _RANGE.fullmatch(wanted or "")
     if found is None or not (found[1] or found[2]):

@@ -1,0 +1,161 @@
+"""The lab's own tools: what it keeps and under which key, the layers it makes, the ranges it serves."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.cache import cached, key_of
+from tests.lab.debian import upstream_version
+from tests.lab.filetree import requested_part
+from tests.lab.images import ImageConfig, digest_of, image, layer, tree_layer
+from tests.lab.release_tree import archive
+
+
+@pytest.fixture(autouse=True)
+def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "airgap-bundle-lab"
+
+
+def test_an_entry_is_made_once() -> None:
+    made = []
+
+    def make(out: Path) -> None:
+        made.append(out)
+        (out / "file").write_text("content")
+
+    first = cached("kind", "key", make)
+    assert cached("kind", "key", make) == first
+    assert ((first / "file").read_text(), len(made)) == ("content", 1)
+
+
+def test_what_fails_half_way_leaves_no_entry(cache_home: Path) -> None:
+    def fail(out: Path) -> None:
+        (out / "half").write_text("half")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        cached("kind", "key", fail)
+    assert [path.name for path in (cache_home / "kind").iterdir()] == [".key.lock"]
+
+
+def test_two_at_once_make_one_entry() -> None:
+    made = []
+
+    def make(out: Path) -> None:
+        made.append(out)
+        time.sleep(0.1)
+        (out / "file").write_text("content")
+
+    threads = [threading.Thread(target=cached, args=("kind", "key", make)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_key_is_of_names_contents_and_modes(tmp_path: Path) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    keys = {key_of(folder)}
+    (folder / "a").write_text("2")
+    keys.add(key_of(folder))
+    (folder / "a").rename(folder / "b")
+    keys.add(key_of(folder))
+    (folder / "b").chmod(0o755)
+    keys.add(key_of(folder))
+    assert len(keys) == 4
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "a.pyc").write_text("compiled")
+    assert key_of(folder) in keys
+    assert key_of("ab", "c") != key_of("a", "bc")
+
+
+@pytest.mark.parametrize(
+    ("debian", "upstream"),
+    [("1.6.20~ds1-1+deb12u3", "1.6.20"), ("1.1.5+ds1-1+deb12u1", "1.1.5"), ("1:2.5.4-1", "2.5.4"), ("9", "9")],
+)
+def test_the_upstream_part_of_a_debian_version(debian: str, upstream: str) -> None:
+    assert upstream_version(debian) == upstream
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        (None, (0, 100)),
+        ("bytes=0-0", (0, 1)),
+        ("bytes=10-19", (10, 20)),
+        ("bytes=90-", (90, 100)),
+        ("bytes=90-1000", (90, 100)),
+        ("bytes=-10", (90, 100)),
+        ("bytes=-1000", (0, 100)),
+        ("bytes=100-", None),
+        ("bytes=20-10", None),
+        ("bytes=-", (0, 100)),
+        ("bytes=0-1,5-6", (0, 100)),
+        ("lines=1-2", (0, 100)),
+    ],
+)
+def test_ranges(header: str | None, part: tuple[int, int] | None) -> None:
+    assert requested_part(header, 100) == part
+
+
+def names_in(data: bytes) -> dict[str, tarfile.TarInfo]:
+    """The members of a gzip'd tar."""
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))) as tar:
+        return {member.name: member for member in tar}
+
+
+def test_a_layer_has_its_folders_and_the_same_bytes_every_time(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"program")
+    first = layer({"usr/bin/b": "a", "usr/bin/a": program})
+    members = names_in(first.data)
+    assert list(members) == ["usr", "usr/bin", "usr/bin/a", "usr/bin/b"]
+    assert (members["usr/bin/b"].linkname, members["usr/bin/a"].mode) == ("a", 0o755)
+    assert first.diff_id == digest_of(gzip.decompress(first.data))
+    program.touch()
+    assert layer({"usr/bin/a": program, "usr/bin/b": "a"}) == first
+
+
+def test_a_tree_becomes_a_layer_without_what_is_left_out(tmp_path: Path) -> None:
+    for name in ("usr/bin/tool", "usr/share/doc/tool"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "bin").symlink_to("usr/bin")
+    members = names_in(tree_layer(tmp_path, leave_out=("usr/share",), links={"usr/bin/alias": "tool"}).data)
+    assert [name for name, member in members.items() if not member.isdir()] == ["bin", "usr/bin/alias", "usr/bin/tool"]
+
+
+@pytest.mark.parametrize("flavour", ["docker", "oci"])
+def test_an_image_is_whole(flavour: str) -> None:
+    layers = {name: [layer({"arch": name.encode()})] for name in ("amd64", "arm64")}
+    parts = image(layers, ImageConfig(entrypoint=("/arch",)), flavour=flavour, attested=flavour == "oci")
+    assert all(digest_of(data) == digest for digest, data in parts.blobs.items())
+    assert all(digest_of(data) == digest for digest, (_, data) in parts.manifests.items())
+    index = json.loads(parts.manifests[parts.top][1])
+    assert {entry["digest"] for entry in index["manifests"]} | {parts.top} == set(parts.manifests)
+    for entry in index["manifests"]:
+        manifest = json.loads(parts.manifests[entry["digest"]][1])
+        assert all(blob["digest"] in parts.blobs for blob in [manifest["config"], *manifest["layers"]])
+        if entry["platform"]["os"] == "linux":
+            config = json.loads(parts.blobs[manifest["config"]["digest"]])
+            assert config["architecture"] == entry["platform"]["architecture"]
+            assert config["rootfs"]["diff_ids"] == [layers[config["architecture"]][0].diff_id]
+
+
+def test_an_archive_keeps_names_and_order(tmp_path: Path) -> None:
+    data = archive({"./b": b"2", "./a": b"1"})
+    assert list(names_in(data)) == ["./b", "./a"]
+    assert archive({"./b": b"2", "./a": b"1"}) == data
