@@ -7,6 +7,7 @@ on the real thing, and the stand-in on the cases.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import debian
 from tests.lab.profiles import IMAGES
 from tests.lab.profiles.compiled import BUILDS
 from tests.lab.profiles.mini import STAND_INS
+from tests.lab.profiles.pieces import RUNTIME_PACKAGES
 from tests.lab.toolchain import built, built_already
 
 KUBERNETES_BUILD = next(build for build in BUILDS if build.module == "kubernetes")
@@ -249,3 +252,43 @@ def _preflight(programs: Path, folder: Path, situation: str) -> set[str]:
     argv = [unshare, "--mount", "--net", "sh", str(script), str(programs), "init", str(config)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     return set(re.findall(r"\[ERROR ([^\]]+)\]", done.stderr))
+
+
+_RUNTIME = """\
+set -e
+ip link set lo up
+for folder in /run /var/lib/containerd; do mkdir -p $folder; mount -t tmpfs none $folder; done
+PATH=$1:$PATH
+containerd >/dev/null 2>&1 &
+tries=0
+until ctr version >/dev/null 2>&1; do tries=$((tries + 1)); test $tries -lt 50; sleep 0.2; done
+shift
+for crictl; do
+    for question in "info -o json" "images -o json" "pods -o json" "ps -a -o json" "inspecti reg.local/none:1"; do
+        $crictl --runtime-endpoint unix:///run/containerd/containerd.sock $question 2>/dev/null || echo '"refused"'
+        printf '\\0'
+    done
+done
+kill $!
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a container runtime runs in namespaces of its own")
+def test_crictl_tells_what_the_real_one_tells(tmp_path: Path) -> None:
+    real = built_already(next(build for build in BUILDS if build.module == "crictl"))
+    script = tmp_path / "runtime.sh"
+    script.write_text(_RUNTIME, encoding="utf-8")
+    unshare = shutil.which("unshare")
+    assert unshare is not None
+    folders = [built(STAND_INS), *([real] if real else [])]
+    runtime = debian.unpacked(RUNTIME_PACKAGES) / "usr" / "bin"
+    argv = [unshare, "--mount", "--net", "--pid", "--fork", "--mount-proc", "sh", str(script), str(runtime)]
+    argv += [str(folder / "crictl") for folder in folders]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    answers = [json.loads(answer) for answer in done.stdout.split("\0")[:-1]]
+    assert len(answers) == 5 * len(folders), done.stderr
+    assert [condition["type"] for condition in answers[0]["status"]["conditions"]] == ["RuntimeReady", "NetworkReady"]
+    assert answers[4] == "refused"
+    if real is None:
+        pytest.skip("crictl has not been compiled here: python -m tests.lab serve --profile real --dir DIR")
+    assert answers[:5] == answers[5:]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.profiles import ETCD, KUBERNETES
-from tests.lab.profiles.pieces import CRICTL_BUILD
+from tests.lab.profiles import CRICTL, ETCD, KUBERNETES
 from tests.lab.toolchain import GoBuild
 
 CONTAINERD = "2.0.11"
@@ -53,6 +52,10 @@ BUILDS = (
         {f"{_CONTAINERD_MODULE}/version.Version": f"v{CONTAINERD}"},
         ("no_btrfs",),
     ),
-    CRICTL_BUILD,
+    GoBuild(
+        "crictl",
+        {"crictl": "github.com/kubernetes-sigs/cri-tools/cmd/crictl"},
+        {"github.com/kubernetes-sigs/cri-tools/pkg/version.Version": f"v{CRICTL}"},
+    ),
 )
 ETCD_PREFIX = f"etcd-v{ETCD}-linux-amd64"

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.images import ImageConfig, ImageParts, image, layer
-from tests.lab.profiles import ETCD, IMAGES, KUBERNETES, pieces
+from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, pieces
 from tests.lab.registry import running_registry
 from tests.lab.release_tree import ReleaseTree, archive
 from tests.lab.toolchain import GoBuild, build_key, built
 
 STAND_INS = GoBuild(
     "standins",
-    {name: f"./{name}" for name in ("kubeadm", "kubelet", "kubectl", "etcdctl")},
-    {"airgap-bundle/tests/lab/go/standins/internal/release.Version": f"v{KUBERNETES}", "main.version": ETCD},
+    {name: f"./{name}" for name in ("kubeadm", "kubelet", "kubectl", "crictl", "etcdctl")},
+    {
+        "airgap-bundle/tests/lab/go/standins/internal/release.Version": f"v{KUBERNETES}",
+        "main.crictlVersion": CRICTL,
+        "main.etcdVersion": ETCD,
+    },
 )
 _ARCHITECTURES = ("amd64", "arm64")
 
@@ -22,7 +26,7 @@ _ARCHITECTURES = ("amd64", "arm64")
 def inputs() -> list[str]:
     """What the profile is made from, for the key of its tree."""
     packages = debian.candidates(pieces.RUNTIME_PACKAGES)
-    return [repr(packages), build_key(STAND_INS), build_key(pieces.CRICTL_BUILD)]
+    return [repr(packages), build_key(STAND_INS)]
 
 
 def make(out: Path) -> None:
@@ -31,11 +35,12 @@ def make(out: Path) -> None:
     programs = built(STAND_INS)
     for name in ("kubeadm", "kubelet", "kubectl"):
         tree.add_file(name, KUBERNETES, (programs / name).read_bytes(), "a strict stand-in, not Kubernetes")
+    crictl = archive({"crictl": programs / "crictl"})
+    tree.add_file("crictl", CRICTL, crictl, "a stand-in that asks the real container runtime")
     clients = {f"etcd-v{ETCD}-linux-amd64/{name}": programs / "etcdctl" for name in ("etcdctl", "etcdutl")}
     tree.add_file("etcdctl", ETCD, archive(clients), "a stand-in that only tells its version")
     pieces.add_debian_containerd(tree)
     pieces.add_debian_runc_and_plugins(tree)
-    pieces.add_crictl(tree)
     with running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
             made = "a working pause, ours" if name == "pause" else "a tiny image that runs nothing"

@@ -1,4 +1,4 @@
-"""The pieces that more than one profile serves: Debian's runtime, crictl, and our pause."""
+"""The pieces that more than one profile serves: Debian's runtime, and our pause."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ from typing import Any
 from tests.lab import debian
 from tests.lab.cache import cached, key_of
 from tests.lab.commands import run
-from tests.lab.profiles import CRICTL
 from tests.lab.release_tree import ReleaseTree, archive
-from tests.lab.toolchain import GoBuild, built
 
 RUNTIME_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
-CRICTL_BUILD = GoBuild(
-    "crictl",
-    {"crictl": "github.com/kubernetes-sigs/cri-tools/cmd/crictl"},
-    {"github.com/kubernetes-sigs/cri-tools/pkg/version.Version": f"v{CRICTL}"},
-)
 _PAUSE_SOURCE = Path(__file__).parents[1] / "pause" / "pause.c"
 _SANDBOX = re.compile(r'sandbox_image = "([^"]+)"')
 
@@ -50,12 +43,6 @@ def add_debian_runc_and_plugins(tree: ReleaseTree) -> None:
     data = archive({f"./{path.name}": path for path in plugins})
     version = debian_version("containernetworking-plugins")
     tree.add_file("cni-plugins", version, data, "Debian's package, packed as a release")
-
-
-def add_crictl(tree: ReleaseTree) -> None:
-    """crictl, compiled."""
-    data = archive({"crictl": built(CRICTL_BUILD) / "crictl"})
-    tree.add_file("crictl", CRICTL, data, "compiled from upstream's source")
 
 
 def pause() -> Path:

@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// version is linked in.
-var version = "unknown"
+// etcdVersion is linked in.
+var etcdVersion = "unknown"
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "version" {
-		fmt.Printf("etcdctl version: %s\nAPI version: 3.5\n", version)
+		fmt.Printf("etcdctl version: %s\nAPI version: 3.5\n", etcdVersion)
 		return
 	}
 	fmt.Fprintln(os.Stderr, "Error: this is a stand-in of the test lab, it only tells its version")
