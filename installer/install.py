@@ -66,6 +66,9 @@ class Report(Protocol):
     def verified(self, bundle: Bundle, seconds: float) -> None:
         """The medium is whole."""
 
+    def unread(self, bundle: Bundle) -> None:
+        """The medium is the one this node was installed from; it is read only if something is to be done."""
+
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """Which machine this is."""
 
@@ -84,7 +87,7 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything an install needs to know, found by looking only."""
+    """Everything an install needs to know, found by looking only. ``is_verified``: the whole medium was read."""
 
     bundle: Bundle
     subject: Subject
@@ -92,10 +95,14 @@ class Prepared:
     join: JoinFile | None
     config_text: str | None
     runtime: str | None
+    is_verified: bool
 
 
 def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) -> Prepared:
-    """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing."""
+    """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing.
+
+    Where this very bundle is installed already, the medium is not read yet: most likely nothing will be taken from it.
+    """
     config_text = read_config(view, request.config)
     config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
     join = read_join(request, bundle)
@@ -107,14 +114,26 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     bundle.demand_platform(facts.platform)
     bundle.demand_installer(installer.__version__)
     address = choose_address(facts, config, request.address).address
-    began = time.monotonic()
-    verify(bundle, progress=report.verifying(bundle.size_bytes))
-    report.verified(bundle, time.monotonic() - began)
+    is_known = facts.installed is not None and (facts.installed.state, facts.installed.identity) == (
+        "done",
+        bundle.identity,
+    )
+    if is_known:
+        report.unread(bundle)
+    else:
+        verify_medium(bundle, report)
     subject = Subject(facts, bundle.index, request.role, config, address, joins=join is not None)
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject)
     report.preflight(findings)
-    return Prepared(bundle, subject, findings, join, config_text, request.runtime)
+    return Prepared(bundle, subject, findings, join, config_text, request.runtime, is_verified=not is_known)
+
+
+def verify_medium(bundle: Bundle, report: Report) -> None:
+    """Reads and proves the whole medium; :class:`IntegrityError` names the first damage."""
+    began = time.monotonic()
+    verify(bundle, progress=report.verifying(bundle.size_bytes))
+    report.verified(bundle, time.monotonic() - began)
 
 
 def open_bundle(media: Path) -> Bundle:
@@ -172,8 +191,10 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
         plan = plan_of(prepared)
         seen = look(plan, node)
         report.planned(plan, seen, prepared.subject)
-        if _is_done(node, prepared) and all(item.check.satisfied for item in seen):
+        if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
             return _as_wanted(seen, report)
+        if not prepared.is_verified:
+            verify_medium(bundle, report)
         fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
         with open_journal(journal_folder, "install", **fields) as journal:
             recording = RecordingNode(node, journal)
@@ -183,10 +204,9 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
             return results
 
 
-def _is_done(view: NodeView, prepared: Prepared) -> bool:
-    record = Installed.read(view)
-    same = record is not None and record.state == "done" and record.identity == prepared.bundle.identity
-    return same and saved_config(view) == prepared.config_text
+def _is_known(view: NodeView, prepared: Prepared) -> bool:
+    """Whether the record on the node says all of this already."""
+    return not prepared.is_verified and saved_config(view) == prepared.config_text
 
 
 def _as_wanted(seen: tuple[PlannedStep, ...], report: Report) -> tuple[StepResult, ...]:

@@ -48,10 +48,11 @@ class TextReport:
     def verified(self, bundle: Bundle, seconds: float) -> None:
         """See :class:`~installer.install.Report`."""
         self._close_meter()
-        index = bundle.index
-        version = f"v{index.kubernetes.lstrip('v')}"
-        what = f"{version} {', '.join(index.platforms)}  identity {bundle.identity.short}…"
-        self._line("bundle", f"{what}  verified {size(bundle.size_bytes)} in {duration(seconds)}")
+        self._line("bundle", f"{_named(bundle)}  verified {size(bundle.size_bytes)} in {duration(seconds)}")
+
+    def unread(self, bundle: Bundle) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._line("bundle", f"{_named(bundle)}  installed here")
 
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """See :class:`~installer.install.Report`."""
@@ -125,16 +126,16 @@ class JsonReport:
 
     def verified(self, bundle: Bundle, seconds: float) -> None:
         """See :class:`~installer.install.Report`."""
+        self._bundle(bundle, verified=True, seconds=round(seconds, 3))
+
+    def unread(self, bundle: Bundle) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._bundle(bundle, verified=False)
+
+    def _bundle(self, bundle: Bundle, **fields: Any) -> None:
         index = bundle.index
-        self.emit(
-            "bundle",
-            name=index.name,
-            kubernetes=index.kubernetes,
-            platforms=list(index.platforms),
-            identity=str(bundle.identity),
-            size_bytes=bundle.size_bytes,
-            seconds=round(seconds, 3),
-        )
+        fields |= {"name": index.name, "kubernetes": index.kubernetes, "platforms": list(index.platforms)}
+        self.emit("bundle", identity=str(bundle.identity), size_bytes=bundle.size_bytes, **fields)
 
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """See :class:`~installer.install.Report`."""
@@ -176,6 +177,11 @@ class JsonReport:
         elif isinstance(event, StepFailed):
             fields = {"outcome": "failed", "error": event.error.to_dict(), "seconds": round(event.seconds, 3)}
             self.emit("step", id=event.step_id, number=event.number, total=event.total, **fields)
+
+
+def _named(bundle: Bundle) -> str:
+    version = f"v{bundle.index.kubernetes.lstrip('v')}"
+    return f"{version} {', '.join(bundle.index.platforms)}  identity {bundle.identity.short}…"
 
 
 def _step_line(number: int, total: int, step_id: str, word: str, detail: str) -> str:

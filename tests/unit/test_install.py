@@ -153,6 +153,21 @@ def test_the_join_file_is_printed_and_renewed_once_a_part_has_ended(desk: Desk) 
     assert found.mode == 0o600
 
 
+def test_a_medium_that_is_known_is_read_before_anything_is_mended_from_it(desk: Desk) -> None:
+    assert desk.run("--role", "cp")[0] == 0
+    assert "installed here" in desk.run("--role", "cp")[1]
+    desk.machine.node.remove("/usr/local/bin/kubectl")
+    code, said = desk.run("--role", "cp")
+    assert (code, "verified" in said, "files/kubectl" in said) == (0, True, True)
+    desk.machine.node.remove("/usr/local/bin/kubectl")
+    tarball = _copy(desk)
+    data = bytearray(tarball.read_bytes())
+    data[-3000] ^= 1
+    tarball.write_bytes(data)
+    code, said = desk.run("--role", "cp")
+    assert (code, desk.machine.node.files() == desk.before) == (4, True), said
+
+
 def test_a_worker_joins(desk: Desk) -> None:
     code, said = desk.run("--role", "worker", "--join", desk.write("join.yaml", TOKEN_VALID.to_text()))
     assert code == 0, said
