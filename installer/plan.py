@@ -19,6 +19,7 @@ from installer.steps.images import ImportImages
 from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
+from installer.steps.route import ServiceRoute
 from installer.steps.runtime import ContainerdConfig, ContainerdDaemon
 from installer.steps.sandbox import SandboxAgreement
 from installer.steps.textfile import TextFile
@@ -123,7 +124,8 @@ def _kubernetes_steps(
     else:
         entry = KubeadmJoin(config, node, join, role, ignored)
     settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
-    return (KubeletUnit(), OwnName(node.name, node.address), settings, entry)
+    route = ServiceRoute(config.service_subnet, node.address)
+    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, entry)
 
 
 def _cluster_steps(

@@ -36,6 +36,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("findmnt", "..."),
     ("ip", "-j", "addr", "show", "..."),
     ("ip", "-j", "link", "show", "..."),
+    ("ip", "-j", "route", "get", "*"),
     ("ip", "-j", "route", "show", "..."),
     ("ip", "-j", "-6", "route", "show", "..."),
     ("iptables", "--version"),

@@ -11,6 +11,7 @@ from installer.installed import PATH, Installed
 from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
+from installer.render import route
 from installer.restore import RemoveData, RemoveInterfaces, RestoreFiles, StopServices, first_states
 from installer.steps.reset import leave_cluster
 
@@ -31,7 +32,7 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
     states = first_states(read_runs(journal_folder))
     steps = (
         *leave_cluster(),
-        StopServices(("kubelet.service", "containerd.service")),
+        StopServices(("kubelet.service", "containerd.service", route.UNIT)),
         RemoveInterfaces(_INTERFACES),
         RemoveData(record.data_folders),
         RestoreFiles(states, journal_folder),

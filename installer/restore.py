@@ -136,7 +136,7 @@ class StopServices:
 
     units: tuple[str, ...]
     id: str = "reset/services"
-    title: str = "kubelet and containerd stopped"
+    title: str = "the services of the install stopped"
 
     def check(self, view: NodeView) -> CheckResult:
         """None is active or enabled."""

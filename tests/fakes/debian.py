@@ -6,6 +6,7 @@ import json
 
 from installer.facts import TOOLS
 from installer.node import CommandResult
+from installer.render import route
 from tests.fakes.machine import KERNEL, Machine
 from tests.fakes.node import FakeNode
 
@@ -67,7 +68,7 @@ def debian(*found: tuple[str, int, str]) -> Machine:
     for unit in ("firewalld", "ufw", "nftables"):
         node.script(["systemctl", "is-active", f"{unit}.service"], "inactive\n", code=3)
     node.script("/usr/local/bin/containerd --version", "containerd github.com/containerd/containerd v1.7.27 abcdef\n")
-    for unit in ("containerd.service", "kubelet.service"):
+    for unit in ("containerd.service", "kubelet.service", route.UNIT):
         _stoppable(machine, unit)
     return machine
 

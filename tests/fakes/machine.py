@@ -20,7 +20,7 @@ import yaml
 from installer.bundle.digest import Digest
 from installer.join import format_time
 from installer.node import CommandResult
-from installer.render import containerd
+from installer.render import containerd, route
 from tests.fakes.certificate import CA_PEM
 from tests.fakes.node import FakeNode
 
@@ -66,6 +66,7 @@ class Machine:
     fail_restart_of: str = ""
     registers_in_seconds: float = 0.0
     registered_at_seconds: float = float("inf")
+    default_route: bool = False
 
     def __post_init__(self) -> None:
         self.node.with_files(
@@ -89,6 +90,7 @@ class Machine:
             ("modprobe", self._modprobe),
             ("sysctl", self._sysctl),
             ("swapoff", self._swapoff),
+            ("ip", self._ip),
             ("systemctl", self._systemctl),
             (f"{_BIN}/containerd", self._containerd),
             (f"{_BIN}/ctr", self._ctr),
@@ -135,6 +137,15 @@ class Machine:
         assert self.node.stat(path), f"no such key: {key}"
         self.node.with_files({path: f"{value}\n"})
         return ""
+
+    def _ip(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
+        """The route to a Service: the machine's default one, or that of the unit once it has been started."""
+        assert words[:4] == ("ip", "-j", "route", "get")
+        if self.units.get(route.UNIT, Unit()).pid:
+            return json.dumps([{"dst": words[4], "dev": route.INTERFACE}])
+        if self.default_route:
+            return json.dumps([{"dst": words[4], "gateway": "10.0.24.1", "dev": "eth0"}])
+        return CommandResult(words, 2, "", "RTNETLINK answers: Network is unreachable")
 
     def _swapoff(self, _words: tuple[str, ...], _stdin: bytes) -> str:
         self.node.with_files({"/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n"})

@@ -9,7 +9,7 @@ import pytest
 
 from installer.config import ClusterConfig, Endpoint, ExtraArgs, Taint, Timeouts
 from installer.join import JoinFile
-from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver
+from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
 from tests.golden.expectation import FOLDER, demand_same
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
@@ -54,6 +54,7 @@ def _join(config: ClusterConfig, version: str, role: str) -> str:
 
 
 CASES: dict[str, Callable[[], str]] = {
+    "service-route.service": lambda: route.unit("10.96.0.0/12", NODE.address),
     "kubeadm-init-1.28-small.yaml": lambda: _init(SMALL, "1.28.15"),
     "kubeadm-init-1.30-small.yaml": lambda: _init(SMALL, "1.30.14"),
     "kubeadm-init-1.30-full.yaml": lambda: _init(FULL, "1.30.14"),
