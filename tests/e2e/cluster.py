@@ -12,7 +12,6 @@ from tests.lab.errors import LabError
 from tests.lab.machine import Machine
 from tests.lab.phases import Phase
 from tests.lab.proof import KUBECTL, ProofError
-from tests.lab.switch import SERVICE_NETWORK
 
 INSTALL_SECONDS = 2400.0
 READY_SECONDS = 900.0
@@ -37,9 +36,8 @@ extraArgs:
 """
 
 
-def install(machine: Machine, media: str, arguments: str, phase: Phase) -> str:
-    """``./install`` from the medium with ``arguments``; what it said."""
-    command = f"./install {arguments}"
+def install(machine: Machine, media: str, command: str, phase: Phase) -> str:
+    """``./install`` as ``command`` has it, from the medium; what it said."""
     phase.say(f"{machine.name}$ {command}")
     done = machine.run(f"cd {media} && {command}", timeout_seconds=INSTALL_SECONDS, on_output=phase.hear)
     phase.heard_all()
@@ -60,16 +58,11 @@ def objects(control_plane: Machine, arguments: str) -> list[dict[str, Any]]:
 
 
 def connect_pods(control_plane: Machine, machines: tuple[Machine, ...]) -> str:
-    """Give each node a bridge for its pods and routes to the pods of the others and to the services; what was set.
-
-    A node without a default route refuses to connect to a service's address before kube-proxy's rules see the packet;
-    any route does, as those rules then decide where it goes. Over ``lo`` nothing they do not know leaves the node.
-    """
+    """Give each node a bridge for its pods and a route to the pods of the others; what was set."""
     networks = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in objects(control_plane, "nodes")}
     for machine in machines:
         machine.must("mkdir -p /etc/cni/net.d")
         machine.write("/etc/cni/net.d/10-lab.conflist", _conflist(networks[machine.name]).encode())
-        machine.must(f"ip route replace {SERVICE_NETWORK} dev lo src {machine.address}")
         for other in machines:
             if other is not machine:
                 machine.must(f"ip route replace {networks[other.name]} via {other.address}")
