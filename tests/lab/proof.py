@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from installer.errors import OperatorError
 from tests.lab.machine import Machine
@@ -52,11 +51,10 @@ def pause_answers(machine: Machine, kubernetes: str) -> Mapping[str, str]:
     """The sandbox image as four places of the node name it."""
     listed = machine.must(["kubeadm", "config", "images", "list", "--kubernetes-version", f"v{kubernetes}"])
     dumped = machine.must(["containerd", "config", "dump"])
-    cri = json.loads(machine.must(["crictl", "info", "-o", "json"]))
     return {
         "kubeadm config images list": _only(line for line in listed.split() if "/pause:" in line),
         "containerd config dump": _sandbox_in(dumped),
-        "CRI status": str(_sandbox_of(cri)),
+        "CRI": _sandbox_used(machine),
         "image store": pause_reference(machine),
     }
 
@@ -69,7 +67,7 @@ def pause_reference(machine: Machine) -> str:
 def prove_pause(machine: Machine, kubernetes: str) -> str:
     """All four places name the same sandbox image."""
     answers = pause_answers(machine, kubernetes)
-    _demand(len(set(answers.values())) == 1, f"{machine.name}: the sandbox image is not the same: {answers}")
+    _demand(len(set(answers.values())) == 1, f"{machine.name}: not one sandbox image: {answers}")
     return f"{next(iter(answers.values()))} in {len(answers)} of {len(answers)} places"
 
 
@@ -112,8 +110,14 @@ def _sandbox_in(config: str) -> str:
     return "names none"
 
 
-def _sandbox_of(info: Mapping[str, Any]) -> str:
-    return str(info.get("config", {}).get("sandboxImage", "shows none"))
+def _sandbox_used(machine: Machine) -> str:
+    """What the CRI makes sandboxes from: its status says so (containerd 1.x), or the sandboxes it has made do (2.x)."""
+    info = json.loads(machine.must(["crictl", "info", "-o", "json"]))
+    named = info.get("config", {}).get("sandboxImage")
+    if named:
+        return str(named)
+    rows = machine.must([*CTR.split(), "containers", "ls", 'labels."io.cri-containerd.kind"==sandbox']).splitlines()[1:]
+    return _only({row.split()[1] for row in rows})
 
 
 def _only(names: Iterable[str]) -> str:
