@@ -76,8 +76,8 @@ def _isolated_side(phases: Phases, folder: Path, media: Path) -> None:
             phase.say("\n".join(f"{place:<28}{name}" for place, name in pause_answers(machine, version).items()))
             phase.say(prove_pause(machine, version))
             phase.say(prove_pinned(machine))
-            phase.say(prove_no_pull(machine, "registry.k8s.io/pause:3.9"))
             phase.say(prove_silence(switch, (machine,)))
+            phase.say(prove_no_pull(machine, "registry.k8s.io/pause:3.9"))
 
 
 def _operator(machine: Machine, folder: str, command: str, phase: Phase) -> None:
