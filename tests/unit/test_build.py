@@ -1,0 +1,70 @@
+"""What the builder reads from options and the environment, and what it says at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bundler.assemble import MediaSet
+from bundler.build import Built, parse_architectures, runtime_kind, source_date_epoch
+from bundler.errors import InputError
+from bundler.report import built_lines, verified_lines
+from installer.bundle.digest import Digest
+from installer.bundle.verify import Verified
+from tests.fakes.small_bundle import small_bundle
+
+IDENTITY = Digest.of(b"identity")
+
+
+@pytest.mark.parametrize(
+    ("text", "platforms"),
+    [
+        ("amd64", ("linux/amd64",)),
+        ("arm64,amd64", ("linux/amd64", "linux/arm64")),
+        (" amd64 , amd64,", ("linux/amd64",)),
+    ],
+)
+def test_architectures_each_once_in_order(text: str, platforms: tuple[str, ...]) -> None:
+    assert parse_architectures(text) == platforms
+
+
+@pytest.mark.parametrize("text", ["", ",", "x86_64", "amd64,riscv64", "linux/amd64"])
+def test_unknown_architectures_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="architecture"):
+        parse_architectures(text)
+
+
+def test_source_date_epoch_is_a_time_or_nothing() -> None:
+    assert source_date_epoch(None) is None
+    assert source_date_epoch("") is None
+    assert source_date_epoch("1795219200") == 1_795_219_200
+    for text in ("yesterday", "-1", "1.5", "1" * 12):
+        with pytest.raises(InputError, match="SOURCE_DATE_EPOCH"):
+            source_date_epoch(text)
+
+
+def test_a_runtime_is_a_kind_or_a_file(tmp_path: Path) -> None:
+    archive = tmp_path / "runtime.tar.gz"
+    archive.write_bytes(b"")
+    assert runtime_kind("host") == "host"
+    assert runtime_kind(str(archive)) == "file"
+    with pytest.raises(InputError, match="no such runtime"):
+        runtime_kind(str(tmp_path / "absent"))
+
+
+def test_a_finished_build_says_where_it_is_and_what_comes_next() -> None:
+    made = MediaSet(
+        Path("dist/k8s"), Path("dist/k8s/k8s.tar.zst"), Path("dist/k8s.lock.json"), IDENTITY, 88_400_000, False
+    )
+    lines = list(built_lines(Built(made, ("2.17", "2.17"), 2.84)))
+    assert lines[0] == "done      dist/k8s   88.4 MB   2.8 s"
+    assert lines[1] == f"identity  {IDENTITY}"
+    assert sum("glibc" in line for line in lines) == 1
+    assert lines[-1] == "  sudo ./install --role cp"
+
+
+def test_a_foreign_file_is_shown_without_its_control_characters() -> None:
+    verified = Verified(IDENTITY, 1_000_000, 7, (), ("left\x1b[2Jover",))
+    lines = list(verified_lines(small_bundle().index, verified, 1.0))
+    assert lines[-1] == "warn      not in SHA256SUMS, and nothing reads it: left\\x1b[2Jover"
