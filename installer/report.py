@@ -17,7 +17,7 @@ from installer.node import NodeView
 from installer.preflight.disk import disk_of, image_bytes
 from installer.preflight.finding import Finding, Subject
 from installer.status import Status
-from installer.wording import count, duration, size
+from installer.wording import COLUMNS, count, duration, folded, size
 
 Write = Callable[[str], None]
 Meter = tuple[Callable[[int], None], Callable[[], object]]
@@ -67,9 +67,9 @@ class TextReport:
         summary = f"{count(len(findings), 'check')}, {count(problems, 'problem')}, {count(len(warnings), 'warning')}"
         self._line("preflight", summary)
         for finding in warnings:
-            self._write(f"  warn  {finding.name:<14} {printable(f'{finding.seen}; {finding.why}')}")
+            self._fold(f"  warn  {finding.name:<14} ", f"{finding.seen}; {finding.why}")
             if finding.fix:
-                self._write(f"{'':<22} {printable(finding.fix)}")
+                self._fold(f"{'':<23}", finding.fix)
 
     def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
         """See :class:`~installer.install.Report`."""
@@ -88,25 +88,29 @@ class TextReport:
         for number, item in enumerate(steps, start=1):
             word = ("proven" if item.check.proof else "as wanted") if item.check.satisfied else "to do"
             detail = item.check.detail if item.check.satisfied else item.step.title
-            self._write(_step_line(number, len(steps), item.step.id, word, detail))
+            self._fold(_step_head(number, len(steps), item.step.id, word), detail)
             for change in item.check.changes if not item.check.satisfied else ():
                 self._write(f"        {printable(change)}")
 
     def step(self, event: Event) -> None:
         """See :class:`~installer.install.Report`."""
         if isinstance(event, StepStarted):
-            self._open_line(_step_line(event.number, event.total, event.step.id, "…", event.step.title))
+            head = _step_head(event.number, event.total, event.step.id, "…")
+            self._open_line(f"{head}{printable(event.step.title)}"[:COLUMNS])
         elif isinstance(event, StepFinished):
             result = event.result
-            line = _step_line(event.number, event.total, result.step_id, result.outcome, result.detail)
             took = duration(result.seconds) if result.seconds >= _SHOWN_FROM_SECONDS else ""
-            self._write(f"{line:<82} {took:>8}".rstrip())
+            self._fold(_step_head(event.number, event.total, result.step_id, result.outcome), result.detail, took)
         else:
-            line = _step_line(event.number, event.total, event.step_id, "failed", event.error.message)
-            self._write(f"{line:<82} {duration(event.seconds):>8}")
+            head = _step_head(event.number, event.total, event.step_id, "failed")
+            self._fold(head, event.error.message, duration(event.seconds))
 
     def _line(self, label: str, text: str) -> None:
-        self._write(f"{label:<10} {printable(text)}")
+        self._fold(f"{label:<10} ", text)
+
+    def _fold(self, head: str, text: str, tail: str = "") -> None:
+        for line in folded(head, printable(text), tail):
+            self._write(line)
 
 
 class JsonReport:
@@ -184,9 +188,9 @@ def _named(bundle: Bundle) -> str:
     return f"{version} {', '.join(bundle.index.platforms)}  identity {bundle.identity.short}…"
 
 
-def _step_line(number: int, total: int, step_id: str, word: str, detail: str) -> str:
+def _step_head(number: int, total: int, step_id: str, word: str) -> str:
     width = len(str(total))
-    return f" {number:>{width}}/{total} {step_id:<26} {word:<9} {printable(detail)}".rstrip()
+    return f" {number:>{width}}/{total} {step_id:<22} {word:<9} "
 
 
 def facts_lines(facts: NodeFacts) -> list[str]:
@@ -223,7 +227,7 @@ def status_lines(status: Status) -> list[str]:
     lines += [f"{unit:<10} {printable(state)}" for unit, state in status.services.items()]
     total = len(status.steps)
     for number, step in enumerate(status.steps, start=1):
-        lines.append(_step_line(number, total, step.id, step.outcome, step.detail))
+        lines += folded(_step_head(number, total, step.id, step.outcome), printable(step.detail))
     return lines
 
 

@@ -1,10 +1,16 @@
-"""Numbers as the operator reads them."""
+"""Numbers as the operator reads them, and lines that fit a serial console."""
 
 from __future__ import annotations
+
+import re
+import textwrap
 
 _MEGA = 1_000_000
 _GIGA = 1_000_000_000
 _LONGEST_IN_SECONDS = 120
+COLUMNS = 80
+_LEAST_ROOM = 20
+_INSIDE_A_PART = re.compile(r"(?<! ) (?! )")
 
 
 def size(size_bytes: int) -> str:
@@ -23,3 +29,18 @@ def duration(seconds: float) -> str:
 def count(number: int, one: str) -> str:
     """``1 warning``, ``2 warnings``."""
     return f"{number} {one if number == 1 else one + 's'}"
+
+
+def folded(head: str, text: str, tail: str = "") -> list[str]:
+    """``head`` and ``text`` within 80 columns: further lines of ``text`` stand below its start, ``tail`` ends the
+    first line at the right. A word that is longer than the room there is stays whole; where two spaces set parts
+    of ``text`` apart, lines end only between parts.
+    """
+    kept = _INSIDE_A_PART.sub("\0", text) if "  " in text else text
+    room = max(_LEAST_ROOM, COLUMNS - len(head) - (len(tail) + 1 if tail else 0))
+    first, *rest = textwrap.wrap(kept, room, break_long_words=False, break_on_hyphens=False) or [""]
+    first, *rest = (part.replace("\0", " ") for part in (first, *rest))
+    line = f"{head}{first}"
+    if tail:
+        line = f"{line:<{COLUMNS - len(tail) - 1}} {tail}"
+    return [line.rstrip(), *(f"{'':<{len(head)}}{part}" for part in rest)]

@@ -30,12 +30,12 @@ class ServiceRoute:
         """The node's own route is enough; once ours is used, its unit must be there and enabled too."""
         device = self._device(view)
         if device and device != render.INTERFACE and view.stat(render.UNIT_PATH) is None:
-            return CheckResult(True, f"by way of {device}")
+            return CheckResult(True, f"through {device}")
         changes = [] if is_written(view, render.UNIT_PATH, self._unit) else [f"write {render.UNIT_PATH}"]
         state = UnitState.read(view, render.UNIT)
         if not state.enabled or state.stale or device is None:
             changes.append(f"enable {render.UNIT}: {self.service_subnet} by way of {render.INTERFACE}")
-        return judged(changes, f"by way of {device}, no default route is needed")
+        return judged(changes, f"through {device}")
 
     def apply(self, node: Node) -> str:
         """Writes the unit, enables and starts it."""
@@ -43,7 +43,7 @@ class ServiceRoute:
         reload_units(node)
         enable(node, render.UNIT)
         node.run(["systemctl", "restart", render.UNIT], timeout_seconds=RESTART_TIMEOUT_SECONDS)
-        return f"by way of {render.INTERFACE}, as there is no default route"
+        return f"through {render.INTERFACE}"
 
     @property
     def _unit(self) -> str:

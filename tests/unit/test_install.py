@@ -88,9 +88,11 @@ def test_a_control_plane_is_installed_told_and_journalled(desk: Desk) -> None:
     assert code == 0, said
     lines = said.splitlines()
     assert lines[0].startswith("bundle     v1.30.14 linux/amd64  identity sha256:")
-    assert lines[1] == f"node       cp-1  {ADDRESS}  Debian GNU/Linux 12 (bookworm)  kernel 6.1.0  containerd: none"
-    assert lines[2].endswith("checks, 0 problems, 1 warning")
-    assert lines[3].startswith("  warn  clock-source   no time source; ")
+    assert lines[1].startswith("           verified ")
+    assert lines[2] == f"node       cp-1  {ADDRESS}  Debian GNU/Linux 12 (bookworm)  kernel 6.1.0"
+    assert lines[3] == "           containerd: none"
+    assert lines[4].endswith("checks, 0 problems, 1 warning")
+    assert lines[5].startswith("  warn  clock-source   no time source; ")
     assert any("kernel/modules " in line and " changed " in line for line in lines)
     assert any("runtime/sandbox " in line and " proven " in line for line in lines)
     assert any(line.startswith("done ") for line in lines)

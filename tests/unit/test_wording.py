@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from installer.wording import count, duration, size
+from installer.wording import count, duration, folded, size
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,24 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_counts() -> None:
     assert [count(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
+
+
+def test_lines_fit_a_serial_console() -> None:
+    text = "by way of a dummy interface, as this machine has no default route at all"
+    lines = folded(" 19/24 network/service-route  changed   ", text, "7.2 s")
+    assert [len(line) for line in lines] == [80, *(len(line) for line in lines[1:])]
+    assert lines[0].endswith(" 7.2 s")
+    assert all(line.startswith(" " * 40) and len(line) <= 80 for line in lines[1:])
+    assert " ".join(part[40:].removesuffix("7.2 s").strip() for part in lines) == text
+
+
+def test_a_word_longer_than_the_room_stays_whole() -> None:
+    assert folded("image  ", "a" * 100) == ["image  " + "a" * 100]
+
+
+def test_lines_end_between_parts_that_two_spaces_set_apart() -> None:
+    text = "v1.30.14 linux/amd64  identity sha256:b6af3e11e23a…  verified 250.8 MB in 24.0 s"
+    assert folded("bundle     ", text) == [
+        "bundle     v1.30.14 linux/amd64  identity sha256:b6af3e11e23a…",
+        "           verified 250.8 MB in 24.0 s",
+    ]
