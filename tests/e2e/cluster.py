@@ -43,7 +43,7 @@ def install(machine: Machine, media: str, command: str, phase: Phase) -> str:
     phase.heard_all()
     if done.code != 0:
         raise LabError("the install failed", where=f"{machine.name}: {command}", got=done.ending())
-    return done.stdout
+    return done.seconds
 
 
 def kubectl(control_plane: Machine, arguments: str) -> str:

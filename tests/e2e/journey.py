@@ -16,7 +16,7 @@ from tests.lab.switch import Switch, private_network
 from tests.readme import install_commands
 
 GIB = 1 << 30
-AGAIN_SECONDS = 120.0
+AGAIN_PART = 1 / 3  # of the first install, so that a busy machine does not fail what an idle one passes
 TARBALL_MIDDLE = 'f=$(ls *.tar.zst); echo $(( $(stat -c %s "$f") / 2 )) "$f"'
 HELLO_PORT = 8080
 # The README's own commands; slow machines need cluster.yaml, and the medium is read-only, so join.yaml lies elsewhere.
@@ -167,8 +167,9 @@ class Journey:
             raise ProofError(f"the second install on {machine.name} failed:\n{done.stdout}")
         if machine.must(_STATE) != before:
             raise ProofError(f"the second install on {machine.name} changed something:\n{done.stdout}")
-        if done.seconds > AGAIN_SECONDS:
-            raise ProofError(f"the second install on {machine.name} took {spoken(done.seconds)}")
+        if done.seconds > first_seconds * AGAIN_PART:
+            took = f"{spoken(done.seconds)}, the first {spoken(first_seconds)}"
+            raise ProofError(f"the second install on {machine.name} was not quick", got=took)
 
     def _prove(self, switch: Switch, machines: tuple[Machine, Machine], phase: Phase) -> None:
         control_plane, _worker = machines
