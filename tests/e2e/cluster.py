@@ -36,8 +36,8 @@ extraArgs:
 """
 
 
-def install(machine: Machine, media: str, command: str, phase: Phase) -> str:
-    """``./install`` as ``command`` has it, from the medium; what it said."""
+def install(machine: Machine, media: str, command: str, phase: Phase) -> float:
+    """``./install`` as ``command`` has it, from the medium; the seconds it took."""
     phase.say(f"{machine.name}$ {command}")
     done = machine.run(f"cd {media} && {command}", timeout_seconds=INSTALL_SECONDS, on_output=phase.hear)
     phase.heard_all()

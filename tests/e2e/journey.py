@@ -95,19 +95,19 @@ class Journey:
             self._refuse_damage(control_plane, phase)
         with self.phases.phase("Install the control plane") as phase:
             control_plane.write(cluster.CONFIG, cluster.CLUSTER_YAML.encode())
-            cluster.install(control_plane, self.media, AS_CONTROL_PLANE, phase)
+            first_seconds = cluster.install(control_plane, self.media, AS_CONTROL_PLANE, phase)
         with self.phases.phase("Carry join.yaml to the worker and install it") as phase:
             worker.write(cluster.JOIN_CARRIED, control_plane.read(cluster.JOIN_WRITTEN))
             worker.write(cluster.CONFIG, cluster.CLUSTER_YAML.encode())
-            cluster.install(worker, self.media, AS_WORKER, phase)
+            joined_seconds = cluster.install(worker, self.media, AS_WORKER, phase)
         with self.phases.phase("Connect the pods with the bundled bridge plugin; both nodes become Ready") as phase:
             phase.say(cluster.connect_pods(control_plane, machines))
             self._both_ready(control_plane, phase)
         with self.phases.phase("A pod on the worker answers the control-plane node") as phase:
             self._pod_answers(control_plane, worker, phase)
         with self.phases.phase("Installing again changes nothing and takes seconds") as phase:
-            self._again(control_plane, AS_CONTROL_PLANE, phase)
-            self._again(worker, AS_WORKER, phase)
+            self._again(control_plane, AS_CONTROL_PLANE, first_seconds, phase)
+            self._again(worker, AS_WORKER, joined_seconds, phase)
         with self.phases.phase("The proof, read with stock commands") as phase:
             self._prove(switch, machines, phase)
 
@@ -159,7 +159,7 @@ class Journey:
                 raise ProofError(f"the {what} at {address} answered {status!r} {body!r}")
             phase.say(f"{control_plane.name} -> {what} {address}:{port} on {worker.name}: {status}, {body}")
 
-    def _again(self, machine: Machine, command: str, phase: Phase) -> None:
+    def _again(self, machine: Machine, command: str, first_seconds: float, phase: Phase) -> None:
         before = machine.must(_STATE)
         done = machine.run(f"cd {self.media} && {command} 2>&1", timeout_seconds=cluster.INSTALL_SECONDS)
         phase.say(f"{machine.name}$ {command}    {spoken(done.seconds)}, exit code {done.code}")
