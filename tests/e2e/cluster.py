@@ -20,7 +20,8 @@ CONFIG = "/root/cluster.yaml"
 JOIN_WRITTEN = "/var/lib/airgap-bundle/join.yaml"
 JOIN_CARRIED = "/root/join.yaml"
 
-# Emulated processors are slow: kubeadm waits longer, etcd does not hold elections because a heartbeat came late.
+# Emulated processors are slow: kubeadm waits longer, etcd does not hold elections because a heartbeat came late, and
+# controllers do not give up their lease and end because the API answered late.
 CLUSTER_YAML = """\
 timeouts:
   controlPlaneSeconds: 1200
@@ -33,6 +34,14 @@ extraArgs:
   etcd:
     heartbeat-interval: "500"
     election-timeout: "5000"
+  controllerManager:
+    leader-elect-lease-duration: 120s
+    leader-elect-renew-deadline: 100s
+    leader-elect-retry-period: 10s
+  scheduler:
+    leader-elect-lease-duration: 120s
+    leader-elect-renew-deadline: 100s
+    leader-elect-retry-period: 10s
 """
 
 

@@ -94,11 +94,21 @@ def prove_already_present(machine: Machine) -> str:
     """Every ``Pulled`` event says the image was there already, and nothing was ever ``Pulling``."""
     events = json.loads(machine.must(f"{KUBECTL} get events -A -o json"))["items"]
     pulled = [event["message"] for event in events if event["reason"] == "Pulled"]
-    pulling = [event["message"] for event in events if event["reason"] in ("Pulling", "ErrImagePull", "BackOff")]
-    absent = [message for message in pulled if "already present on machine" not in message]
+    attempts = pull_attempts((event["reason"], event["message"]) for event in events)
     _demand(bool(pulled), "no Pulled event at all, so nothing is proven")
-    _demand(not absent and not pulling, f"images were pulled: {absent + pulling}")
+    _demand(not attempts, f"images were pulled: {attempts}")
     return f"{len(pulled)} Pulled events, all already present on the machine; none Pulling"
+
+
+def pull_attempts(events: Iterable[tuple[str, str]]) -> list[str]:
+    """The messages of events (reason, message) that tell of a pull. A container that is started again is none."""
+    return [
+        message
+        for reason, message in events
+        if reason in ("Pulling", "ErrImagePull", "ErrImageNeverPull")
+        or (reason == "Pulled" and "already present on machine" not in message)
+        or (reason in ("BackOff", "Failed") and "image" in message.lower())
+    ]
 
 
 def _sandbox_in(config: str) -> str:
