@@ -36,14 +36,6 @@ extraArgs:
     election-timeout: "5000"
   controllerManager:
     leader-elect-lease-duration: 120s
-    leader-elect-renew-deadline: 90s
-    leader-elect-retry-period: 10s
-  scheduler:
-    leader-elect-lease-duration: 120s
-    leader-elect-renew-deadline: 90s
-    leader-elect-retry-period: 10s
-  controllerManager:
-    leader-elect-lease-duration: 120s
     leader-elect-renew-deadline: 100s
     leader-elect-retry-period: 10s
   scheduler:
