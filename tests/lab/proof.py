@@ -93,8 +93,8 @@ def prove_silence(switch: Switch, machines: tuple[Machine, ...]) -> str:
 def prove_already_present(machine: Machine) -> str:
     """Every ``Pulled`` event says the image was there already, and nothing was ever ``Pulling``."""
     events = json.loads(machine.must(f"{KUBECTL} get events -A -o json"))["items"]
-    pulled = [event["message"] for event in events if event["reason"] == "Pulled"]
-    attempts = pull_attempts((event["reason"], event["message"]) for event in events)
+    pulled = [event for event in events if event.get("reason") == "Pulled"]
+    attempts = pull_attempts((event.get("reason", ""), event.get("message", "")) for event in events)
     _demand(bool(pulled), "no Pulled event at all, so nothing is proven")
     _demand(not attempts, f"images were pulled: {attempts}")
     return f"{len(pulled)} Pulled events, all already present on the machine; none Pulling"

@@ -34,3 +34,7 @@ def test_a_pull_is_seen(reason: str, message: str) -> None:
 )
 def test_what_is_no_pull_is_not_taken_for_one(reason: str, message: str) -> None:
     assert pull_attempts([(reason, message)]) == []
+
+
+def test_an_event_without_a_message_is_no_pull() -> None:
+    assert pull_attempts([("", ""), ("LeaderElection", "")]) == []
