@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from installer.bundle.strict import Fields, Problems
-from installer.config import Endpoint
 from installer.errors import InputError
+from installer.settings import Endpoint
 from installer.yamltext import dump_yaml, load_yaml
 
 SCHEMA = 1

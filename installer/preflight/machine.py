@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from installer.config import is_node_name
 from installer.join import spoken_time
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.settings import is_node_name
 
 _MEBI = 1024 * 1024
 CONTROL_PLANE_MEMORY_BYTES = 1700 * _MEBI

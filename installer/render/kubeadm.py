@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from installer.config import API_PORT, ClusterConfig, Endpoint, Taint, Timeouts
+from installer.config import ClusterConfig
 from installer.join import JoinFile
+from installer.settings import API_PORT, Endpoint, Taint, Timeouts
 
 ADMIN_KUBECONFIG = "/etc/kubernetes/admin.conf"
 KUBELET_KUBECONFIG = "/etc/kubernetes/kubelet.conf"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from installer.config import ClusterConfig, Timeouts
+from installer.config import ClusterConfig
 from installer.execute import CheckResult
 from installer.join import JoinFile
 from installer.node import Node, NodeView
 from installer.render import kubeadm as render
 from installer.render import kubelet, resolver
+from installer.settings import Timeouts
 from installer.steps.judged import judged
 from installer.steps.textfile import is_written
 

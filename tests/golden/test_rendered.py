@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from installer.config import ClusterConfig, Endpoint, ExtraArgs, Taint, Timeouts
+from installer.config import ClusterConfig
 from installer.join import JoinFile
 from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
+from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts
 from tests.golden.expectation import FOLDER, demand_same
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")

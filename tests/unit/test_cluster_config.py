@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.config import ClusterConfig, Endpoint, Taint, is_host, is_node_name
+from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.join import JoinFile, format_time, parse_time
+from installer.settings import Endpoint, Taint, is_host, is_node_name
 from installer.yamltext import load_yaml
 
 FULL = """

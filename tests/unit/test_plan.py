@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from installer.config import ClusterConfig, Endpoint
+from installer.config import ClusterConfig
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Executor, Phase, Plan, StepResult, look
 from installer.facts import KubernetesState, NodeFacts, OsRelease
 from installer.join import PATH, JoinFile
 from installer.plan import build_plan
 from installer.render import containerd, kubeadm
+from installer.settings import Endpoint
 from installer.steps import runtime
 from installer.steps.kubeadm import BEGUN_MARK, CONFIG_PATH
 from installer.steps.reset import leave_cluster

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from installer.config import ClusterConfig, ExtraArgs
+from installer.config import ClusterConfig
 from installer.render import containerd, kernel, kubeadm, kubelet, resolver
+from installer.settings import ExtraArgs
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
 VERSIONS = tuple(f"1.{minor}.0" for minor in range(28, 37))
