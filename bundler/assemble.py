@@ -46,8 +46,8 @@ class MediaSet:
 
 
 def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) -> BundleIndex:
-    """``bundle.json`` for a lock. Members are in the order files, image documents, layers, each by digest."""
-    files = {item.blob for item in lock.files}
+    """``bundle.json`` for a lock. Members: files and charts, then image documents, then layers, each by digest."""
+    files = {item.blob for item in lock.files} | {addon.chart for addon in lock.addons}
 
     def order(blob: Descriptor) -> tuple[int, str]:
         if blob.digest in files:
@@ -67,6 +67,7 @@ def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) 
         blobs=sizes.measured(sorted(lock.blobs, key=order), blobs, jobs=jobs),
         files=lock.files,
         images=lock.images,
+        addons=lock.addons,
     )
 
 

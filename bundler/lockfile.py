@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
-from installer.bundle.index import TRUSTS, BundledFile, BundledImage, Pause, demand_schema
+from installer.bundle.index import BundledFile, BundledImage, Pause, demand_schema
 from installer.bundle.platform import Platform
+from installer.bundle.source import TRUSTS
 from installer.bundle.strict import Fields, Problems
 
 SCHEMA = 1
@@ -113,6 +115,7 @@ class Lock:
     files: tuple[BundledFile, ...]
     images: tuple[BundledImage, ...]
     blobs: tuple[Descriptor, ...]
+    addons: tuple[BundledAddon, ...] = ()
 
     @property
     def name(self) -> str:
@@ -142,6 +145,7 @@ class Lock:
             tuple(BundledFile.read(item) for item in fields.mappings("files")),
             tuple(BundledImage.read(item) for item in fields.mappings("images")),
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
+            tuple(BundledAddon.read(item) for item in fields.mappings("addons", optional=True)),
         )
         fields.finish()
         if not problems:
@@ -170,6 +174,7 @@ class Lock:
     def _blob_problems(self) -> Iterator[str]:
         listed = [blob.digest for blob in self.blobs]
         named = {item.blob for item in self.files} | {blob for image in self.images for blob in image.blobs()}
+        named |= {addon.chart for addon in self.addons}
         if len(listed) != len(set(listed)):
             yield "blobs: a digest is listed twice"
         yield from (f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
@@ -189,6 +194,7 @@ class Lock:
             "files": [item.to_dict() for item in self.files],
             "images": [image.to_dict() for image in self.images],
             "blobs": [blob.to_dict() for blob in self.blobs],
+            "addons": [addon.to_dict() for addon in self.addons],
         }
 
     def to_bytes(self) -> bytes:

@@ -12,7 +12,8 @@ from bundler.lockfile import Lock
 from bundler.progress import format_bytes, format_seconds
 from installer.bundle.digest import Digest
 from installer.bundle.errors import printable
-from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Source
+from installer.bundle.index import BundledFile, BundledImage, BundleIndex
+from installer.bundle.source import Source
 from installer.bundle.verify import Verified
 
 if TYPE_CHECKING:

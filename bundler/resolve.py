@@ -18,9 +18,10 @@ from bundler.imagelist import RequiredImage, kubernetes_images
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage, Source
+from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from installer.bundle.source import Source
 
 A = TypeVar("A")
 B = TypeVar("B")

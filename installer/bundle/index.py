@@ -12,39 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from installer.bundle.source import Source
 from installer.bundle.strict import Fields, Problems
 
 SCHEMA = 1
 ROLES = ("cp", "worker")
-TRUSTS = ("upstream", "first-seen", "user")
-"""Whose word a digest is: upstream's published checksum, the registry's answer when first locked, or the user's own."""
 MAXIMUM_BYTES = 16 * 1024 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a blob came from (canonical URL or reference), whose word its digest is, and which catalogue said so."""
-
-    origin: str
-    trust: str
-    catalogue: str = "built-in"
-
-    @classmethod
-    def read(cls, fields: Fields) -> Source:
-        """A source from its mapping."""
-        source = cls(fields.text("origin"), fields.choice("trust", TRUSTS), fields.text("catalogue", "built-in"))
-        fields.finish()
-        return source
-
-    def to_dict(self) -> dict[str, Any]:
-        """The mapping :meth:`read` takes."""
-        return {"origin": self.origin, "trust": self.trust, "catalogue": self.catalogue}
 
 
 @dataclass(frozen=True)
@@ -260,6 +240,7 @@ class BundleIndex:
     blobs: tuple[Descriptor, ...]
     files: tuple[BundledFile, ...]
     images: tuple[BundledImage, ...]
+    addons: tuple[BundledAddon, ...] = ()
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> BundleIndex:
@@ -301,6 +282,7 @@ class BundleIndex:
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
             tuple(BundledFile.read(item) for item in fields.mappings("files")),
             tuple(BundledImage.read(item) for item in fields.mappings("images")),
+            tuple(BundledAddon.read(item) for item in fields.mappings("addons", optional=True)),
         )
         fields.finish()
         return index
@@ -311,8 +293,11 @@ class BundleIndex:
         if len(listed) != len(set(listed)):
             problems.append("blobs: a digest is listed twice")
         named = {item.blob for item in self.files} | {blob for image in self.images for blob in image.blobs()}
+        named |= {addon.chart for addon in self.addons}
         problems.extend(f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
         problems.extend(f"blobs: {digest} is listed but not named" for digest in sorted(set(listed) - named))
+        if sum(addon.kind == "cni" for addon in self.addons) > 1:
+            problems.append("addons: more than one pod network")
         if not any(image.reference == self.pause.reference for image in self.images):
             problems.append(f"pause: {self.pause.reference} is not among the images")
 
@@ -330,6 +315,7 @@ class BundleIndex:
             "blobs": [blob.to_dict() for blob in self.blobs],
             "files": [item.to_dict() for item in self.files],
             "images": [image.to_dict() for image in self.images],
+            "addons": [addon.to_dict() for addon in self.addons],
             "totals": {
                 "blobs": len(self.blobs),
                 "files": len(self.files),

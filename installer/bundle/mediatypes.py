@@ -10,6 +10,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCTET_STREAM = "application/octet-stream"
 TAR_GZIP = "application/gzip"
+HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})

@@ -12,17 +12,10 @@ from dataclasses import dataclass, replace
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import (
-    BundledFile,
-    BundledImage,
-    BundleIndex,
-    Pause,
-    Placement,
-    PlatformImage,
-    Source,
-)
+from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Pause, Placement, PlatformImage
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from installer.bundle.source import Source
 
 PLATFORM = Platform("linux/amd64")
 PAUSE = "registry.k8s.io/pause:3.9"

@@ -15,9 +15,10 @@ from bundler.errors import FormatError
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime, LockedWheel
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import TRUSTS, BundledFile, BundledImage, Pause, Placement, PlatformImage, Source
+from installer.bundle.index import BundledFile, BundledImage, Pause, Placement, PlatformImage
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
+from installer.bundle.source import TRUSTS, Source
 from tests.unit.document_changes import anywhere
 
 TEXTS = st.text(min_size=1, max_size=12)
