@@ -7,10 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Any
 
 from installer.bundle.strict import Fields, Problems
 from installer.errors import InputError
-from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts, folder, hosts, named, subnet, taints
+from installer.settings import (
+    Endpoint,
+    ExtraArgs,
+    Taint,
+    Timeouts,
+    addon_values,
+    folder,
+    hosts,
+    named,
+    subnet,
+    taints,
+)
 from installer.yamltext import load_yaml
 
 PROXY_MODES = ("auto", "iptables", "ipvs", "nftables")
@@ -19,7 +31,10 @@ _FEWEST_SERVICE_ADDRESSES = 16
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """The cluster as the operator wants it. ``taints`` of ``None`` means kubeadm's own for the role."""
+    """The cluster as the operator wants it. ``taints`` of ``None`` means kubeadm's own for the role.
+
+    ``addons`` are the operator's own values of each add-on, which are laid over the bundle's.
+    """
 
     cluster_name: str = "kubernetes"
     node_name: str | None = None
@@ -34,6 +49,7 @@ class ClusterConfig:
     containerd_root: str = "/var/lib/containerd"
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
+    addons: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> ClusterConfig:
@@ -54,6 +70,7 @@ class ClusterConfig:
         default = cls()
         proxy = fields.mapping("kubeProxy", optional=True)
         containerd = fields.mapping("containerd", optional=True)
+        addons = fields.mapping("addons", optional=True)
         config = cls(
             cluster_name=named(fields, "clusterName", default.cluster_name),
             node_name=named(fields, "nodeName", None),
@@ -68,8 +85,9 @@ class ClusterConfig:
             containerd_root=folder(containerd, "root", default.containerd_root),
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),
+            addons=addon_values(addons),
         )
-        for part in (proxy, containerd, fields):
+        for part in (proxy, containerd, addons, fields):
             part.finish()
         _demand_apart(fields, config)
         return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from installer.addons import addon_notes, cluster_facts, demand_known, pod_network, values_of
 from installer.bundle.index import BundledFile, BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
@@ -11,7 +12,8 @@ from installer.facts import NodeFacts
 from installer.join import JoinFile
 from installer.render import containerd, crictl
 from installer.render import kubeadm as render
-from installer.steps.cluster import NodeReady, WriteJoinFile
+from installer.steps.addons import PluginsPresent, addon_steps
+from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
@@ -25,7 +27,7 @@ from installer.steps.sandbox import SandboxAgreement
 from installer.steps.textfile import TextFile
 from installer.steps.units import KubeletUnit
 
-_CONTAINERD, _RUNC = "containerd", "runc"
+_CONTAINERD, _RUNC, _PLUGINS, _HELM = "containerd", "runc", "cni-plugins", "helm"
 
 
 def build_plan(
@@ -44,17 +46,21 @@ def build_plan(
     if role == "worker" and join is None:
         raise InputError("a worker joins a cluster", wanted="--join join.yaml", got="no join file")
     platform = demand_platform(bundle.index, facts)
+    demand_known(bundle.index, config)
     node = render.NodeIdentity(node_name(config, facts), address)
     settings = runtime_settings(bundle.index, role, platform, config)
     version = _component(bundle.index, role, platform, _CONTAINERD).version
+    before, after = ((), ()) if join else _addon_phases(bundle, platform, config, node)
     phases = (
         Phase("kernel", (KernelModules(), KernelSysctls(), SwapOff())),
         Phase("files", _file_steps(bundle, role, platform, settings.socket)),
         Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
+        *before,
         Phase("cluster", _cluster_steps(bundle.index, role, config, node, join)),
+        *after,
     )
-    return Plan(phases, _notes(config, node, join))
+    return Plan(phases, _notes(bundle.index, config, node, join))
 
 
 def node_name(config: ClusterConfig, facts: NodeFacts) -> str:
@@ -92,7 +98,12 @@ def runtime_settings(
 
 def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:
     placed = (PlaceFile(bundle, item) for item in bundle.index.files_for(role, platform))
-    return (*placed, TextFile("files/crictl-config", crictl.CONFIG_PATH, crictl.config(socket)))
+    crictl_config = TextFile("files/crictl-config", crictl.CONFIG_PATH, crictl.config(socket))
+    network = pod_network(bundle.index)
+    if network is None or not network.plugins:
+        return (*placed, crictl_config)
+    _component(bundle.index, role, platform, _PLUGINS)
+    return (*placed, crictl_config, PluginsPresent(network))
 
 
 def _runtime_steps(
@@ -132,11 +143,32 @@ def _cluster_steps(
     index: BundleIndex, role: str, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
 ) -> tuple[Step, ...]:
     kubeconfig = render.ADMIN_KUBECONFIG if role == "cp" else render.KUBELET_KUBECONFIG
-    timeout_seconds = config.timeouts.kubelet_seconds + config.timeouts.api_call_seconds
-    ready = NodeReady(node.name, kubeconfig, timeout_seconds)
+    ready = NodeReady(node.name, kubeconfig, _node_timeout_seconds(config), pod_network(index) is not None)
     if join is not None:
         return (ready,)
     return (ready, WriteJoinFile(config, node, index.kubernetes, proxy_mode(config)))
+
+
+def _addon_phases(
+    bundle: BundleContent, platform: Platform, config: ClusterConfig, node: render.NodeIdentity
+) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
+    """The pod network, without which the node does not become Ready, and the other add-ons, which need it to be."""
+    index = bundle.index
+    if not index.addons:
+        return (), ()
+    _component(index, "cp", platform, _HELM)
+    known = cluster_facts(config, node, index.kubernetes)
+    timeout_seconds = config.timeouts.addon_seconds
+    steps: dict[str, tuple[Step, ...]] = {"cni": (), "addon": ()}
+    for addon in index.addons:
+        steps[addon.kind] += addon_steps(bundle, addon, values_of(addon, config, known), timeout_seconds)
+    registered = NodeRegistered(node.name, render.ADMIN_KUBECONFIG, _node_timeout_seconds(config))
+    before = (Phase("network", (registered, *steps["cni"])),) if steps["cni"] else ()
+    return before, (Phase("add-ons", steps["addon"]),) if steps["addon"] else ()
+
+
+def _node_timeout_seconds(config: ClusterConfig) -> int:
+    return config.timeouts.kubelet_seconds + config.timeouts.api_call_seconds
 
 
 def _component(index: BundleIndex, role: str, platform: Platform, component: str) -> BundledFile:
@@ -156,10 +188,12 @@ def _pause(index: BundleIndex) -> BundledImage:
     return next(image for image in index.images if image.reference == index.pause.reference)
 
 
-def _notes(config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None) -> tuple[str, ...]:
+def _notes(
+    index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
+) -> tuple[str, ...]:
     if join is not None:
         return ()
     notes = [f"kube-proxy mode {proxy_mode(config)}" + (", the default" if config.kube_proxy_mode == "auto" else "")]
     if config.control_plane_endpoint is None:
         notes.append(f"the API's endpoint is this node, {render.endpoint_of(config, node)}; cluster.yaml can change it")
-    return tuple(notes)
+    return (*notes, *addon_notes(index))

@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 
 _CTR_AT = ("ctr", "-a", "*", "-n", "k8s.io")
 _CRICTL = ("crictl", "--runtime-endpoint", "*")
+_HELM = ("helm", "--kubeconfig", "*")
+_HELM_STATES = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling")
 
 READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("containerd", "--version"),
@@ -34,6 +36,8 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     (*_CTR_AT, "images", "ls", "..."),
     ("dpkg-query", "-W", "-f", "*", "*..."),
     ("findmnt", "..."),
+    (*_HELM, "get", "values", "*", "--namespace", "*", "-o", "json"),
+    (*_HELM, "list", "--namespace", "*", "--filter", "*", *_HELM_STATES, "-o", "json"),
     ("ip", "-j", "addr", "show", "..."),
     ("ip", "-j", "link", "show", "..."),
     ("ip", "-j", "route", "get", "*"),

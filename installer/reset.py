@@ -13,9 +13,11 @@ from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.render import route
 from installer.restore import RemoveData, RemoveInterfaces, RestoreFiles, StopServices, first_states
-from installer.steps.reset import leave_cluster
+from installer.steps.reset import RemoveFiles, leave_cluster
 
-_INTERFACES = ("cni0", "flannel.1")
+_INTERFACES = ("cni0", "flannel.1", "flannel-v6.1")
+_NETWORK_FILES = ("/etc/cni/net.d/10-flannel.conflist", "/opt/cni/bin/flannel")
+"""What a pod network's pods write beside the data folders; the first makes the next kubelet believe in a network."""
 
 
 def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
@@ -35,6 +37,7 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         StopServices(("kubelet.service", "containerd.service", route.UNIT)),
         RemoveInterfaces(_INTERFACES),
         RemoveData(record.data_folders),
+        RemoveFiles("reset/network-files", "no files of the pod network", _NETWORK_FILES),
         RestoreFiles(states, journal_folder),
     )
     notes = [

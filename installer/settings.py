@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from installer.bundle.addon import read_values
 from installer.bundle.strict import Fields
 from installer.errors import InputError
 
@@ -39,7 +40,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long kubeadm waits, in seconds; slow machines need more. The defaults are kubeadm's own."""
+    """How long to wait, in seconds; slow machines need more. All but the last are kubeadm's, with its own defaults."""
 
     control_plane_seconds: int = 240
     kubelet_seconds: int = 240
@@ -47,6 +48,7 @@ class Timeouts:
     etcd_call_seconds: int = 120
     tls_bootstrap_seconds: int = 300
     discovery_seconds: int = 300
+    addon_seconds: int = 300
 
     @classmethod
     def read(cls, fields: Fields) -> Timeouts:
@@ -59,6 +61,7 @@ class Timeouts:
             fields.integer("etcdCallSeconds", default.etcd_call_seconds, least=1, most=86400),
             fields.integer("tlsBootstrapSeconds", default.tls_bootstrap_seconds, least=1, most=86400),
             fields.integer("discoverySeconds", default.discovery_seconds, least=1, most=86400),
+            fields.integer("addonSeconds", default.addon_seconds, least=1, most=86400),
         )
         fields.finish()
         return timeouts
@@ -164,3 +167,13 @@ def taints(fields: Fields) -> tuple[Taint, ...] | None:
     if "taints" not in fields:
         return None
     return tuple(Taint.read(item) for item in fields.mappings("taints"))
+
+
+def addon_values(fields: Fields) -> dict[str, dict[str, Any]]:
+    """The operator's own values of each add-on by its name, from the mapping ``addons``."""
+    values = {}
+    for name in fields.keys():  # noqa: SIM118 - Fields is not a dict
+        addon = fields.mapping(name, optional=True)
+        values[name] = read_values(addon)
+        addon.finish()
+    return values

@@ -24,7 +24,7 @@ class BundledAddon:
     ``chart`` is the blob of the packed chart; ``values`` may hold placeholders (see :mod:`.values`). ``plugins`` are
     the CNI plugins the add-on itself calls. ``ready`` names the workloads in ``namespace`` that show that it works, as
     ``daemonset/NAME``. ``images_told_by``: ``helm`` rendered the chart when the bundle was made, or the images are
-    what the ``catalogue`` lists.
+    what the ``catalogue`` lists. ``notes`` are what an operator should know before it is installed, a line each.
     """
 
     name: str
@@ -38,6 +38,7 @@ class BundledAddon:
     source: Source
     namespace_labels: dict[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, fields: Fields) -> BundledAddon:
@@ -54,13 +55,14 @@ class BundledAddon:
             Source.read(fields.mapping("source")),
             fields.text_map("namespace_labels"),
             tuple(fields.texts("plugins")),
+            tuple(fields.texts("notes", [])),
         )
         fields.finish()
         return addon
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping :meth:`read` takes."""
-        return {
+        out: dict[str, Any] = {
             "name": self.name,
             "version": self.version,
             "kind": self.kind,
@@ -73,6 +75,7 @@ class BundledAddon:
             "images_told_by": self.images_told_by,
             "source": self.source.to_dict(),
         }
+        return out | {"notes": list(self.notes)} if self.notes else out
 
 
 def read_name(fields: Fields, key: str) -> str:

@@ -6,6 +6,7 @@ chart renders to; the installer fills them with the cluster's own facts.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -48,5 +49,7 @@ def problems(values: Any, path: str = "values") -> Iterator[str]:
         for name in _PLACEHOLDER.findall(values):
             if name not in SAMPLE:
                 yield f"{path}: unknown fact ${{{name}}}, wanted one of {', '.join(sorted(SAMPLE))}"
+    elif isinstance(values, float) and not math.isfinite(values):
+        yield f"{path}: wanted a number, got {values}"
     elif values is not None and not isinstance(values, (bool, int, float)):
         yield f"{path}: wanted a string, number, true, false, list or mapping, got {values!r}"

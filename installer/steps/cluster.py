@@ -11,14 +11,14 @@ from installer.config import ClusterConfig
 from installer.errors import InputError, StepError
 from installer.execute import CheckResult
 from installer.join import PATH, JoinFile, parse_time, spoken_time
-from installer.node import Node, NodeView
+from installer.node import CommandResult, Node, NodeView
 from installer.render import kubeadm as render
 from installer.steps.certificates import ca_cert_hashes
 from installer.steps.kubeadm import CONFIG_PATH, KUBEADM, new_token, run_with_config
+from installer.steps.waiting import wait_for
 
 KUBECTL = "/usr/local/bin/kubectl"
 CA_PATH = "/etc/kubernetes/pki/ca.crt"
-_POLL_SECONDS = 3.0
 _MARGIN_SECONDS = 120.0
 _NETWORK_MISSING = ("cni plugin not initialized", "networkready=false", "network plugin is not ready")
 """What the kubelet's Ready condition says while nothing but a pod network is missing."""
@@ -85,11 +85,15 @@ class WriteJoinFile:
 
 @dataclass(frozen=True)
 class NodeReady:
-    """This node is registered, and Ready as far as it can be before there is a pod network."""
+    """This node is registered and Ready; without ``has_network``, as far as it can be before there is a pod network.
+
+    ``has_network`` says that the bundle brings the cluster's pod network.
+    """
 
     name: str
     kubeconfig: str
     timeout_seconds: float
+    has_network: bool = False
     id: str = "cluster/ready"
 
     @property
@@ -98,26 +102,53 @@ class NodeReady:
         return f"node {self.name} registered and Ready"
 
     def check(self, view: NodeView) -> CheckResult:
-        """The API knows the node, and its kubelet says Ready or misses only a pod network."""
-        said = view.query([KUBECTL, "--kubeconfig", self.kubeconfig, "get", "node", self.name, "-o", "json"])
+        """The API knows the node, and its kubelet says Ready, or misses only a pod network that others bring."""
+        said = _get_node(view, self.kubeconfig, self.name)
         if not said.ok:
-            reason = said.stderr.strip().splitlines()
-            return CheckResult(False, reason[-1][:300] if reason else "the API does not answer", (self.title,))
+            return CheckResult(False, _last_line(said), (self.title,))
         status, message = _ready_condition(said.stdout)
         if status == "True":
             return CheckResult(True, f"{self.name} is Ready")
-        if any(sign in message.lower() for sign in _NETWORK_MISSING):
+        if not self.has_network and any(sign in message.lower() for sign in _NETWORK_MISSING):
             return CheckResult(True, f"{self.name} is registered and waits for a pod network")
         return CheckResult(False, f"Ready is {status or 'not said yet'}: {message}"[:400], (self.title,))
 
     def apply(self, node: Node) -> str:
         """Waits; whatever is still missing is what the check says afterwards."""
-        ends_seconds = node.now_seconds() + self.timeout_seconds
-        while True:
-            found = self.check(node)
-            if found.satisfied or node.now_seconds() >= ends_seconds:
-                return found.detail
-            node.sleep(_POLL_SECONDS)
+        return wait_for(self.check, node, self.timeout_seconds)
+
+
+@dataclass(frozen=True)
+class NodeRegistered:
+    """The API knows this node: there is something that the pods of a pod network can run on."""
+
+    name: str
+    kubeconfig: str
+    timeout_seconds: float
+    id: str = "cluster/registered"
+
+    @property
+    def title(self) -> str:
+        """What is wanted."""
+        return f"node {self.name} registered"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """The API has the Node object."""
+        said = _get_node(view, self.kubeconfig, self.name)
+        return CheckResult(True, self.name) if said.ok else CheckResult(False, _last_line(said), (self.title,))
+
+    def apply(self, node: Node) -> str:
+        """Waits; whatever is still missing is what the check says afterwards."""
+        return wait_for(self.check, node, self.timeout_seconds)
+
+
+def _get_node(view: NodeView, kubeconfig: str, name: str) -> CommandResult:
+    return view.query([KUBECTL, "--kubeconfig", kubeconfig, "get", "node", name, "-o", "json"])
+
+
+def _last_line(said: CommandResult) -> str:
+    reason = said.stderr.strip().splitlines()
+    return reason[-1][:300] if reason else "the API does not answer"
 
 
 def _ready_condition(text: str) -> tuple[str, str]:

@@ -41,23 +41,26 @@ class KubeadmReset:
 
 
 @dataclass(frozen=True)
-class RemoveOwnFiles:
-    """The files this tool wrote for one cluster."""
+class RemoveFiles:
+    """Files of one cluster are gone: those this tool wrote for it, or those its pods left."""
 
-    id: str = "reset/files"
-    title: str = "no join file and no settings of the old cluster"
+    id: str
+    title: str
+    paths: tuple[str, ...]
 
     def check(self, view: NodeView) -> CheckResult:
         """None of them is there."""
-        left = [path for path in _OWN_FILES if view.stat(path) is not None]
-        return judged([f"remove {path}" for path in left], "none")
+        return judged([f"remove {path}" for path in self._left(view)], "none")
 
     def apply(self, node: Node) -> str:
         """Removes them."""
-        left = [path for path in _OWN_FILES if node.stat(path) is not None]
+        left = self._left(node)
         for path in left:
             node.remove(path)
         return f"{len(left)} removed"
+
+    def _left(self, view: NodeView) -> list[str]:
+        return [path for path in self.paths if view.stat(path) is not None]
 
 
 @dataclass(frozen=True)
@@ -92,4 +95,5 @@ def _is_folder(view: NodeView, path: str) -> bool:
 
 def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
-    return (KubeadmReset(socket), RemoveOwnFiles(), UnpinImages(ImageStore(socket)))
+    own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
+    return (KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))

@@ -22,6 +22,7 @@ from installer.join import format_time
 from installer.node import CommandResult
 from installer.render import containerd, route
 from tests.fakes.certificate import CA_PEM
+from tests.fakes.cluster import Cluster
 from tests.fakes.node import FakeNode
 
 KERNEL = "6.1.0-37-cloud-amd64"
@@ -67,8 +68,11 @@ class Machine:
     registers_in_seconds: float = 0.0
     registered_at_seconds: float = float("inf")
     default_route: bool = False
+    network: str = ""
+    """The workload that is the pod network: the node is Ready once it is."""
 
     def __post_init__(self) -> None:
+        self.cluster = Cluster(self.node)
         self.node.with_files(
             {
                 "/proc/sys/kernel/osrelease": KERNEL,
@@ -97,6 +101,7 @@ class Machine:
             (f"{_BIN}/crictl", self._crictl),
             (f"{_BIN}/kubeadm", self._kubeadm),
             (f"{_BIN}/kubectl", self._kubectl),
+            (f"{_BIN}/helm", self.cluster.helm),
         ):
             self.node.script([program], then=self._answering(handler))
 
@@ -292,8 +297,11 @@ class Machine:
         if words[4] == "node":
             if self.node.clock_seconds < self.registered_at_seconds:
                 return CommandResult(words, 1, "", f'Error from server (NotFound): nodes "{words[5]}" not found')
-            condition = {"type": "Ready", "status": self.ready, "message": self.ready_message}
+            ready = "True" if self.network and self.cluster.is_ready(self.network) else self.ready
+            condition = {"type": "Ready", "status": ready, "message": self.ready_message}
             return json.dumps({"status": {"conditions": [condition]}})
+        if words[4] != "secret" or words[3] != "get":
+            return self.cluster.kubectl(words)
         if words[5] == "kubeadm-certs":
             return "bootstrap-token-certkey"
         return self._kubectl_secret(words[5])

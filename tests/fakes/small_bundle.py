@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from installer.bundle import mediatypes
+from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Pause, Placement, PlatformImage
@@ -79,12 +80,25 @@ class Maker:
         blob = self.blob(f"#!{component} {version}\n".encode(), mediatypes.OCTET_STREAM)
         return BundledFile(component, version, PLATFORM, blob, roles, Placement(0o755, target), source(component))
 
-    def archive(self, component: str, version: str, members: dict[str, str], files: dict[str, bytes]) -> BundledFile:
+    def archive(
+        self,
+        component: str,
+        version: str,
+        members: dict[str, str],
+        files: dict[str, bytes],
+        roles: tuple[str, ...] = _BOTH,
+    ) -> BundledFile:
         """A release file that is an archive."""
         tar = tar_of(files)
         blob = self.blob(gzip.compress(tar, mtime=0), mediatypes.TAR_GZIP, len(tar))
         placement = Placement(0o755, None, "tar+gzip", members)
-        return BundledFile(component, version, PLATFORM, blob, _BOTH, placement, source(component))
+        return BundledFile(component, version, PLATFORM, blob, roles, placement, source(component))
+
+    def addon(self, addon: BundledAddon) -> BundledAddon:
+        """The add-on with a packed chart of its name and version."""
+        described = f"apiVersion: v2\nname: {addon.name}\nversion: {addon.version}\n".encode()
+        packed = gzip.compress(tar_of({f"{addon.name}/Chart.yaml": described}), mtime=0)
+        return replace(addon, chart=self.blob(packed, mediatypes.TAR_GZIP))
 
     def image(self, reference: str, roles: tuple[str, ...], content: bytes | None = None) -> BundledImage:
         """An image index for two platforms, of which only ours has its blobs here, as in a bundle for one platform."""
@@ -147,11 +161,14 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def small_bundle(containerd_version: str = "1.7.27", pause: str = PAUSE) -> SmallBundle:
-    """A bundle of Kubernetes 1.30.14 for linux/amd64."""
+def small_bundle(
+    containerd_version: str = "1.7.27", pause: str = PAUSE, addons: tuple[BundledAddon, ...] = ()
+) -> SmallBundle:
+    """A bundle of Kubernetes 1.30.14 for linux/amd64; with ``addons``, their charts, an image each and Helm."""
     make = Maker()
-    cni = {"./bridge": b"bridge", "./host-local": b"host-local", "./LICENSE": b"license"}
-    files = (
+    plugins = ("bridge", "host-local", "portmap")
+    cni = {"./LICENSE": b"license"} | {f"./{name}": name.encode() for name in plugins}
+    files: tuple[BundledFile, ...] = (
         make.binary("kubeadm", "/usr/local/bin/kubeadm"),
         make.binary("kubelet", "/usr/local/bin/kubelet"),
         make.binary("kubectl", "/usr/local/bin/kubectl"),
@@ -177,17 +194,23 @@ def small_bundle(containerd_version: str = "1.7.27", pause: str = PAUSE) -> Smal
         )
     )
     images = (*images, make.image(pause, _BOTH))
+    if addons:
+        helm = {"linux-amd64/helm": b"helm", "linux-amd64/README.md": b"-"}
+        files = (*files, make.archive("helm", "3.18.4", {"linux-amd64/helm": "/usr/local/bin/helm"}, helm, _CP))
+        images = (*images, *(make.image(f"ghcr.io/{addon.name}/{addon.name}:v1", _BOTH) for addon in addons))
+        addons = tuple(make.addon(addon) for addon in addons)
     index = BundleIndex(
         name="k8s-v1.30.14-linux-amd64",
         kubernetes="1.30.14",
         platforms=(PLATFORM,),
-        cni="none",
+        cni=next((addon.name for addon in addons if addon.kind == "cni"), "none"),
         created_seconds=1_718_000_000,
         minimum_installer="0.1.0",
         pause=Pause(Reference.parse(pause), "catalogue"),
         blobs=tuple(sorted(make.descriptors.values())),
         files=files,
         images=images,
+        addons=addons,
     )
     return SmallBundle(index, make.blobs)
 

@@ -8,27 +8,12 @@ from typing import Any
 import pytest
 
 from installer.bundle.addon import BundledAddon
-from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
-from installer.bundle.source import Source
 from installer.bundle.strict import Fields, Problems
 from installer.bundle.values import SAMPLE, fill, problems
 from installer.errors import OperatorError
+from tests.fakes.addons import FLANNEL
 from tests.fakes.small_bundle import small_bundle
-
-FLANNEL = BundledAddon(
-    name="flannel",
-    version="v0.28.9",
-    kind="cni",
-    chart=Digest.of(b"a chart"),
-    namespace="kube-flannel",
-    values={"podCidr": "${podSubnet}", "flannel": {"backend": "vxlan", "args": ["--ip-masq"]}},
-    ready=("daemonset/kube-flannel-ds",),
-    images_told_by="helm",
-    source=Source("https://example.net/flannel.tgz", "first-seen"),
-    namespace_labels={"pod-security.kubernetes.io/enforce": "privileged"},
-    plugins=("bridge", "portmap"),
-)
 
 
 def read(document: dict[str, Any]) -> tuple[BundledAddon, Problems]:

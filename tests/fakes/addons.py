@@ -1,0 +1,33 @@
+"""Add-ons as a bundle's index has them, before their charts are made."""
+
+from __future__ import annotations
+
+from installer.bundle.addon import BundledAddon
+from installer.bundle.digest import Digest
+from installer.bundle.source import Source
+
+FLANNEL = BundledAddon(
+    name="flannel",
+    version="v0.28.9",
+    kind="cni",
+    chart=Digest.of(b"a chart"),
+    namespace="kube-flannel",
+    values={"podCidr": "${podSubnet}", "flannel": {"backend": "vxlan", "args": ["--ip-masq"]}},
+    ready=("daemonset/kube-flannel-ds",),
+    images_told_by="helm",
+    source=Source("https://example.net/flannel.tgz", "first-seen"),
+    namespace_labels={"pod-security.kubernetes.io/enforce": "privileged"},
+    plugins=("bridge", "portmap"),
+    notes=("NetworkPolicy objects have no effect with flannel",),
+)
+METRICS = BundledAddon(
+    name="metrics-server",
+    version="3.13.1",
+    kind="addon",
+    chart=Digest.of(b"another chart"),
+    namespace="kube-system",
+    values={"args": ["--kubelet-preferred-address-types=InternalIP"]},
+    ready=("deployment/metrics-server",),
+    images_told_by="helm",
+    source=Source("https://example.net/metrics-server-3.13.1.tgz", "upstream"),
+)
