@@ -21,7 +21,7 @@ serviceSubnet: 172.20.0.0/20
 dnsDomain: plant.local
 certSANs: [k8s.plant.example, 10.0.0.5, "*.plant.example"]
 kubeProxy: {mode: ipvs}
-timeouts: {controlPlaneSeconds: 900, kubeletSeconds: 600, discoverySeconds: 700}
+timeouts: {controlPlaneSeconds: 900, kubeletSeconds: 600, discoverySeconds: 700, addonSeconds: 800}
 extraArgs:
   etcd: {heartbeat-interval: "500"}
   kubelet: {max-pods: "200"}
@@ -54,6 +54,7 @@ def test_every_field_is_read() -> None:
     assert read.cert_sans == ("k8s.plant.example", "10.0.0.5", "*.plant.example")
     assert (read.kube_proxy_mode, read.containerd_root) == ("ipvs", "/data/containerd")
     assert (read.timeouts.control_plane_seconds, read.timeouts.etcd_call_seconds) == (900, 120)
+    assert read.timeouts.addon_seconds == 800
     assert (read.extra_args.etcd, read.extra_args.kubelet) == ({"heartbeat-interval": "500"}, {"max-pods": "200"})
     assert (read.taints, read.token_ttl_seconds) == ((), 7200)
 

@@ -12,7 +12,7 @@ from installer.bundle.index import BundleIndex
 from installer.bundle.strict import Fields, Problems
 from installer.bundle.values import SAMPLE, fill, problems
 from installer.errors import OperatorError
-from tests.fakes.addons import FLANNEL
+from tests.fakes.addons import FLANNEL, METRICS
 from tests.fakes.small_bundle import small_bundle
 
 
@@ -22,7 +22,8 @@ def read(document: dict[str, Any]) -> tuple[BundledAddon, Problems]:
 
 
 def test_an_addon_is_read_as_it_was_written() -> None:
-    assert read(FLANNEL.to_dict()) == (FLANNEL, [])
+    for addon in (FLANNEL, METRICS):
+        assert read(addon.to_dict()) == (addon, [])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ def test_an_addon_is_read_as_it_was_written() -> None:
         ({"ready": ["pod/x"]}, "ready[0]: wanted daemonset/"),
         ({"values": {"a": ["${podCidr}"]}}, "values.a[0]: unknown fact ${podCidr}"),
         ({"values": []}, "values: wanted a mapping"),
+        ({"values": {"a": float("inf")}}, "values.a: wanted a number, got inf"),
+        ({"notes": [3]}, "notes: wanted a list of strings"),
         ({"extra": 1}, "extra: unknown field"),
     ],
 )

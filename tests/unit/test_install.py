@@ -74,7 +74,14 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
-    found = Desk(debian(), media, tmp_path, capsys)
+    return desk_with(debian(), media, tmp_path, monkeypatch, capsys)
+
+
+def desk_with(
+    machine: Machine, media: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+) -> Desk:
+    """A desk whose command reaches ``machine`` and nothing else."""
+    found = Desk(machine, media, folder, capture)
     monkeypatch.setattr("installer.localnode.LocalNode", lambda: found.machine.node)
     monkeypatch.setattr("installer.localnode.LocalView", lambda: found.machine.node)
     monkeypatch.setattr("installer.journal.FOLDER", found.journal)
