@@ -37,7 +37,7 @@ def addon_steps(
     """Everything that brings ``addon`` onto the cluster, its readiness last."""
     return (
         PlaceChart(bundle, addon),
-        TextFile(f"{addon.name}/values", values_path(addon), values_text(values), 0o600),
+        TextFile(f"{addon.name}/values", values_path(addon), values_text(values), 0o600, "filled for this cluster"),
         Namespace(addon),
         HelmRelease(addon, values, timeout_seconds),
         WorkloadsReady(addon, timeout_seconds),

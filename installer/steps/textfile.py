@@ -11,12 +11,13 @@ from installer.steps.judged import judged
 
 @dataclass(frozen=True)
 class TextFile:
-    """The file ``path`` with exactly this ``content`` and ``mode``."""
+    """The file ``path`` with exactly this ``content`` and ``mode``. ``told`` is said of it instead of a long path."""
 
     id: str
     path: str
     content: str
     mode: int = 0o644
+    told: str = ""
 
     @property
     def title(self) -> str:
@@ -26,12 +27,12 @@ class TextFile:
     def check(self, view: NodeView) -> CheckResult:
         """The bytes and the mode are the wanted ones."""
         wanted = is_written(view, self.path, self.content, self.mode)
-        return judged([] if wanted else [f"write {self.path}"], self.path)
+        return judged([] if wanted else [f"write {self.path}"], self.told or self.path)
 
     def apply(self, node: Node) -> str:
         """Writes the file."""
         node.write_file(self.path, self.content.encode(), mode=self.mode)
-        return self.path
+        return self.told or self.path
 
 
 def is_written(view: NodeView, path: str, content: str, mode: int = 0o644) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +18,11 @@ from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile
 from installer.journal import read_runs
 from tests.fakes.debian import ADDRESS, addresses, debian
-from tests.fakes.machine import Machine
+from tests.fakes.desk import Desk, desk_with
 from tests.fakes.media import media_set
 from tests.unit.test_cluster_config import JOIN
 
 TOKEN_VALID = replace(JOIN, token_expires_seconds=1_795_086_400, certificate_key_expires_seconds=1_795_007_200)
-
-
-@dataclass
-class Desk:
-    """An operator's desk: the machine, the medium, and the command."""
-
-    machine: Machine
-    media: Path
-    folder: Path
-    capture: pytest.CaptureFixture[str]
-    before: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def journal(self) -> Path:
-        return self.folder / "journal"
-
-    def write(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.write_text(text)
-        return str(path)
-
-    def run(self, *words: str) -> tuple[int, str]:
-        """Runs ``install`` with these words; its exit code and all it said."""
-        media = () if words[0] in ("status", "facts", "reset", "join-file") else ("--media", str(self.media))
-        self.before = self.machine.node.files()
-        code = cli.run([*words, *media])
-        said = self.capture.readouterr()
-        return code, said.out + said.err
-
-    def refused(self, *words: str) -> tuple[int, str]:
-        """The same for a run that must not change a thing, on the node or in the journal."""
-        ran = len(self.machine.changes)
-        code, said = self.run(*words)
-        assert self.machine.node.files() == self.before
-        new = [words for words in self.machine.changes[ran:] if not _looks(words)]
-        assert not new
-        assert not self.journal.exists()
-        return code, said
-
-
-def _looks(words: tuple[str, ...]) -> bool:
-    return words[0] in ("uname", "dpkg-query") or "is-active" in words or "--version" in words
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +33,6 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
     return desk_with(debian(), media, tmp_path, monkeypatch, capsys)
-
-
-def desk_with(
-    machine: Machine, media: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
-) -> Desk:
-    """A desk whose command reaches ``machine`` and nothing else."""
-    found = Desk(machine, media, folder, capture)
-    monkeypatch.setattr("installer.localnode.LocalNode", lambda: found.machine.node)
-    monkeypatch.setattr("installer.localnode.LocalView", lambda: found.machine.node)
-    monkeypatch.setattr("installer.journal.FOLDER", found.journal)
-    monkeypatch.delenv(cli.MEDIA_VARIABLE, raising=False)
-    monkeypatch.setenv(cli.RUNTIME_VARIABLE, "/opt/airgap-bundle/runtime/abc")
-    return found
 
 
 def test_a_control_plane_is_installed_told_and_journalled(desk: Desk) -> None:

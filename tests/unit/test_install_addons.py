@@ -10,9 +10,9 @@ from installer.journal import read_runs
 from tests.fakes.addons import FLANNEL
 from tests.fakes.cluster import Workload
 from tests.fakes.debian import debian
+from tests.fakes.desk import Desk, desk_with
 from tests.fakes.media import media_set
 from tests.fakes.small_bundle import small_bundle
-from tests.unit.test_install import Desk, desk_with
 
 KEY = "kube-flannel/daemonset/kube-flannel-ds"
 OWN = "addons: {flannel: {values: {flannel: {backend: host-gw, psk: very-secret-text}}}}\n"

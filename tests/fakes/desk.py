@@ -1,0 +1,66 @@
+"""An operator's desk for tests of the install command: a fake machine, a medium, and what the command says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from installer import cli
+from tests.fakes.machine import Machine
+
+
+@dataclass
+class Desk:
+    """An operator's desk: the machine, the medium, and the command."""
+
+    machine: Machine
+    media: Path
+    folder: Path
+    capture: pytest.CaptureFixture[str]
+    before: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """Runs ``install`` with these words; its exit code and all it said."""
+        media = () if words[0] in ("status", "facts", "reset", "join-file") else ("--media", str(self.media))
+        self.before = self.machine.node.files()
+        code = cli.run([*words, *media])
+        said = self.capture.readouterr()
+        return code, said.out + said.err
+
+    def refused(self, *words: str) -> tuple[int, str]:
+        """The same for a run that must not change a thing, on the node or in the journal."""
+        ran = len(self.machine.changes)
+        code, said = self.run(*words)
+        assert self.machine.node.files() == self.before
+        new = [words for words in self.machine.changes[ran:] if not _looks(words)]
+        assert not new
+        assert not self.journal.exists()
+        return code, said
+
+
+def _looks(words: tuple[str, ...]) -> bool:
+    return words[0] in ("uname", "dpkg-query") or "is-active" in words or "--version" in words
+
+
+def desk_with(
+    machine: Machine, media: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+) -> Desk:
+    """A desk whose command reaches ``machine`` and nothing else."""
+    found = Desk(machine, media, folder, capture)
+    monkeypatch.setattr("installer.localnode.LocalNode", lambda: found.machine.node)
+    monkeypatch.setattr("installer.localnode.LocalView", lambda: found.machine.node)
+    monkeypatch.setattr("installer.journal.FOLDER", found.journal)
+    monkeypatch.delenv(cli.MEDIA_VARIABLE, raising=False)
+    monkeypatch.setenv(cli.RUNTIME_VARIABLE, "/opt/airgap-bundle/runtime/abc")
+    return found
