@@ -29,6 +29,7 @@ from bundler.runtime import lock_archive, payload
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
 from bundler.store import Store, default_store_path
+from installer.bundle.addon import BundledAddon
 from installer.bundle.index import BundleIndex
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
@@ -73,8 +74,8 @@ class Builder:
     def _upstreams(self) -> Upstreams:
         return Upstreams(self._store, self._profile, HttpSettings(ca_file=self._request.ca_file))
 
-    def resolve(self, *, fetch_kubeadm: bool = True) -> Lock:
-        """The lock for the request. Without ``fetch_kubeadm`` only a kubeadm already in the store is asked."""
+    def resolve(self, *, fetch_programs: bool = True) -> Lock:
+        """The lock for the request. Without ``fetch_programs`` only a kubeadm and helm in the store are asked."""
         wanted = BuildRequest(
             version=self._request.k8s or "",
             platforms=parse_architectures(self._request.arch),
@@ -83,7 +84,7 @@ class Builder:
             runtime=runtime_kind(self._request.runtime),
             created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
         )
-        lookup = ConnectedLookup(self._upstreams, self._make_runtime, fetch_kubeadm=fetch_kubeadm)
+        lookup = ConnectedLookup(self._upstreams, self._make_runtime, fetch_programs=fetch_programs)
         pool = ThreadPoolExecutor(self._request.jobs)
         try:
             return resolve(wanted, self.catalog, lookup, pool.map)
@@ -116,7 +117,8 @@ class Builder:
                 jobs=self._request.jobs,
                 progress=task.advance,
             )
-        return Built(media_set, tuple(payload.glibc for payload in payloads), time.monotonic() - began)
+        glibc = tuple(payload.glibc for payload in payloads)
+        return Built(media_set, glibc, time.monotonic() - began, lock.addons)
 
     def _demand_runtimes(self, lock: Lock) -> None:
         """Every runtime that cannot be downloaded is in the store, or is made again and is the locked one."""
@@ -147,11 +149,12 @@ class Builder:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build: the media set, the oldest glibc each runtime needs, and how long it took."""
+    """A finished build: the media set, the oldest glibc each runtime needs, how long it took, the add-ons in it."""
 
     media_set: MediaSet
     glibc: tuple[str, ...]
     seconds: float
+    addons: tuple[BundledAddon, ...] = ()
 
 
 def verify_media_set(path: Path, jobs: int, progress: Progress) -> tuple[BundleIndex, Verified, float]:

@@ -4,8 +4,8 @@ The built-in catalogue is ``manifests/`` and ``image-lists/`` of the checkout, o
 A user's own folders are laid over it, in order. Such a folder has the same layout, any part of it::
 
     catalogue.yaml            schema: 1, and a name for messages (default: the folder's name)
-    kubernetes/v1.30.yaml     components/containerd.yaml     runtime.yaml
-    image-lists/kubernetes/v1.30.14.txt
+    kubernetes/v1.30.yaml     components/containerd.yaml     cni/flannel.yaml     runtime.yaml
+    image-lists/kubernetes/v1.30.14.txt                      image-lists/cni/flannel-v0.28.9.txt
 
 An entry there adds a version or replaces the entry below, and is marked with the folder's name and as the user's word:
 its checksums are not upstream's.
@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bundler.addon_read import read_addon
 from bundler.catalog_read import read_component, read_minor, read_runtime
-from bundler.catalog_types import BUILT_IN, Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
+from bundler.catalog_types import BUILT_IN, Addon, Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
 from bundler.errors import InputError
 from bundler.imagelist import parse_image_list
 from bundler.versions import newest_first, parse_version
@@ -35,7 +36,8 @@ _ASKED = re.compile(r"v?((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*))(\.(?:0|[1-9][0-9]
 _MINOR_FILE = re.compile(r"v([0-9]+\.[0-9]+)\.yaml")
 _COMPONENT_FILE = re.compile(r"([a-z0-9][a-z0-9-]*)\.yaml")
 _LIST_FILE = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)\.txt")
-_OVERLAY_PARTS = {"catalogue.yaml", "kubernetes", "components", "runtime.yaml", "image-lists"}
+_ADDON_LIST_FILE = re.compile(r"([a-z0-9][a-z0-9-]*-v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*)\.txt")
+_OVERLAY_PARTS = {"catalogue.yaml", "kubernetes", "components", "cni", "runtime.yaml", "image-lists"}
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,17 @@ class Folder:
         """The documents of the components, by name."""
         return _named_files(self.manifests / "components", _COMPONENT_FILE)
 
+    def networks(self) -> dict[str, Path]:
+        """The documents of the pod networks, by name."""
+        return _named_files(self.manifests / "cni", _COMPONENT_FILE)
+
     def lists(self) -> dict[str, Path]:
         """The image lists of Kubernetes releases, by version."""
         return _named_files(self.image_lists / "kubernetes", _LIST_FILE)
+
+    def network_lists(self) -> dict[str, Path]:
+        """The image lists of pod networks, by name and version, as ``flannel-v0.28.9``."""
+        return _named_files(self.image_lists / "cni", _ADDON_LIST_FILE)
 
 
 @dataclass(frozen=True)
@@ -167,6 +177,26 @@ class Catalog:
             f"component {name}", (folder.components().get(name) for folder in self.folders), read_component
         )
 
+    def networks(self) -> tuple[str, ...]:
+        """The names of the pod networks there are; reads no document."""
+        return tuple(sorted({name for folder in self.folders for name in folder.networks()}))
+
+    def network(self, name: str) -> Addon:
+        """The pod network ``name``; raises :class:`InputError` naming those there are."""
+        if name not in (known := self.networks()):
+            raise InputError(
+                "no such pod network", where=f"cni {name}", wanted=f"one of none, {', '.join(known)}", got=name
+            )
+        found = self._layered(f"cni {name}", (folder.networks().get(name) for folder in self.folders), read_addon)
+        if (found.name, found.kind) != (name, "cni"):
+            raise InputError(
+                "a catalogue file holds another add-on than its name says",
+                where=f"cni/{name}.yaml",
+                wanted=f"name: {name}, kind: cni",
+                got=f"name: {found.name}, kind: {found.kind}",
+            )
+        return found
+
     def runtime(self) -> RuntimeChoice:
         """The installer's own Python."""
         return self._layered("runtime", (folder.manifests / "runtime.yaml" for folder in self.folders), read_runtime)
@@ -177,18 +207,25 @@ class Catalog:
 
     def image_list(self, version: str) -> tuple[Reference, ...] | None:
         """The image list of a release out of the topmost catalogue that has one, else ``None``."""
-        for folder in reversed(self.folders):
-            if path := folder.lists().get(version):
-                return parse_image_list(read_text(path), where=str(path))
-        return None
+        return _topmost_list(folder.lists().get(version) for folder in self.folders)
 
-    def files(self, release: Release, platforms: Iterable[Platform]) -> Iterator[ReleaseFile]:
-        """The files every bundle of ``release`` carries; raises :class:`InputError` naming what is missing."""
+    def network_lists(self) -> tuple[str, ...]:
+        """The pod networks' versions there is an image list for, as ``flannel-v0.28.9``."""
+        return tuple(sorted({name for folder in self.folders for name in folder.network_lists()}))
+
+    def network_list(self, name: str, version: str) -> tuple[Reference, ...] | None:
+        """The image list of a pod network out of the topmost catalogue that has one, else ``None``."""
+        return _topmost_list(folder.network_lists().get(f"{name}-{version}") for folder in self.folders)
+
+    def files(
+        self, release: Release, platforms: Iterable[Platform], *, with_charts: bool = False
+    ) -> Iterator[ReleaseFile]:
+        """The files a bundle of ``release`` carries; raises :class:`InputError` naming what is missing."""
         wanted = tuple(platforms)
         sources = [(name, release.version, by_platform) for name, by_platform in release.files.items()]
         for choice in self.minor(release.minor).choices.values():
             component = self.component(choice.component)
-            if component.carried == "always":
+            if component.carried == "always" or with_charts:
                 version = component.versions.get(choice.default)
                 sources.append((choice.component, choice.default, version.files if version else {}))
         for name, version_text, by_platform in sources:
@@ -213,6 +250,11 @@ class Catalog:
             self._kept[key] = value
         found: T = self._kept[key]
         return found
+
+
+def _topmost_list(paths: Iterable[Path | None]) -> tuple[Reference, ...] | None:
+    path = next((path for path in reversed(list(paths)) if path), None)
+    return parse_image_list(read_text(path), where=str(path)) if path else None
 
 
 def _named_files(folder: Path, form: re.Pattern[str]) -> dict[str, Path]:

@@ -5,8 +5,10 @@ It checks the catalogues as laid over each other, so a user's folder is judged t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from bundler.catalog import Catalog
 from bundler.catalog_types import BINARIES, ComponentChoice, Minor, Release, ReleaseFile
@@ -14,6 +16,7 @@ from bundler.errors import OperatorError
 from bundler.imagelist import kubernetes_images
 from installer.bundle.digest import Digest
 from installer.bundle.platform import ARCHITECTURES, Platform
+from installer.bundle.reference import Reference
 
 COMPONENTS = ("cni-plugins", "containerd", "crictl", "etcdctl", "helm", "runc")
 """What every Kubernetes minor must choose a version of."""
@@ -37,7 +40,7 @@ def check(catalog: Catalog) -> list[Finding]:
     """Every finding, sorted; an empty list is the proof. A document that cannot be read is a finding, too."""
     findings: list[Finding] = []
     files: list[ReleaseFile] = []
-    for part in (_kubernetes, _components, _runtime, _lists_without_release):
+    for part in (_kubernetes, _components, _networks, _runtime, _lists_without_owner):
         for item in part(catalog):
             if isinstance(item, Finding):
                 findings.append(item)
@@ -88,19 +91,43 @@ def _release(catalog: Catalog, release: Release) -> Iterator[Finding | ReleaseFi
         by_platform = release.files.get(binary, {})
         yield from _every_platform(f"{where}, {binary}", by_platform)
         yield from by_platform.values()
+    wanted = {image.reference for image in kubernetes_images(release)}
+    yield from _image_list(where, f"kubernetes/v{release.version}", wanted, lambda: catalog.image_list(release.version))
+
+
+def _image_list(
+    where: str, name: str, wanted: set[Reference], read: Callable[[], tuple[Reference, ...] | None]
+) -> Iterator[Finding]:
+    """What is wrong with the image list ``name`` of an entry that uses the images ``wanted``."""
     try:
-        listed = catalog.image_list(release.version)
+        listed = read()
     except OperatorError as error:
         yield _unreadable(error)
         return
     if listed is None:
-        yield Finding(where, f"there is no image list image-lists/kubernetes/v{release.version}.txt")
+        yield Finding(where, f"there is no image list image-lists/{name}.txt")
         return
-    wanted = {image.reference for image in kubernetes_images(release)}
-    for image in sorted(wanted - set(listed)):
+    for image in sorted(wanted - set(listed), key=str):
         yield Finding(where, f"the image list lacks {image}")
-    for image in sorted(set(listed) - wanted):
-        yield Finding(where, f"the image list has {image}, which this release does not use")
+    for image in sorted(set(listed) - wanted, key=str):
+        yield Finding(where, f"the image list has {image}, which this version does not use")
+
+
+def _networks(catalog: Catalog) -> Iterator[Finding]:
+    for name in catalog.networks():
+        try:
+            network = catalog.network(name)
+        except OperatorError as error:
+            yield _unreadable(error)
+            continue
+        if network.default not in network.versions:
+            yield Finding(f"cni {name}", f"the default {network.default} is not among the versions")
+        for version in network.versions.values():
+            if version.images:
+                read = partial(catalog.network_list, name, version.version)
+                yield from _image_list(
+                    f"cni {name} {version.version}", f"cni/{name}-{version.version}", set(version.images), read
+                )
 
 
 def _components(catalog: Catalog) -> Iterator[Finding | ReleaseFile]:
@@ -138,12 +165,19 @@ def _runtime(catalog: Catalog) -> Iterator[Finding]:
                     yield Finding(f"{where}, {platform}", f"{wheel.filename} is not {wheel.name} {wheel.version}")
 
 
-def _lists_without_release(catalog: Catalog) -> Iterator[Finding]:
+def _lists_without_owner(catalog: Catalog) -> Iterator[Finding]:
     for version in catalog.image_lists():
         try:
             catalog.release(version)
         except OperatorError:
             yield Finding(f"image-lists/kubernetes/v{version}.txt", "there is no such release")
+    known = set()
+    for name in catalog.networks():
+        # A document that cannot be read is a finding already.
+        with contextlib.suppress(OperatorError):
+            known |= {f"{name}-{version}" for version in catalog.network(name).versions}
+    for listed in sorted(set(catalog.network_lists()) - known):
+        yield Finding(f"image-lists/cni/{listed}.txt", "there is no such version of a pod network")
 
 
 def _every_platform(where: str, found: Iterable[Platform]) -> Iterator[Finding]:

@@ -94,7 +94,8 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--k8s", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
         click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
-        click.option("--cni", default="none", show_default=True, help="The pod network to carry; none leaves it out."),
+        click.option("--cni", default="none", show_default=True, metavar="NAME[@VERSION]",
+                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out."),
         click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
@@ -132,13 +133,14 @@ def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
         )
     progress = _progress()
     work = builder.Builder(request, progress)
-    resolved = builder.read_lock(lock) if lock else work.resolve(fetch_kubeadm=not plan)
+    resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
     if plan:
         date, mirror = work.catalog.date, request.mirror
         _print(plan_lines(resolved, work.plan(resolved), date=date, mirror=mirror, output=out / resolved.name))
         return
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
-    progress.say(f"resolve   {files} files, {images} images, pause {pause}")
+    addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
+    progress.say(f"resolve   {files} files, {images} images, pause {pause}{addons}")
     _print(built_lines(work.build(resolved, out)))
 
 
@@ -208,20 +210,25 @@ _catalogs = click.option("--catalog", multiple=True, type=_path(), metavar="DIR"
 @click.option("--json", "as_json", is_flag=True, help="All versions as JSON.")
 @guarded
 def catalog_list(catalog: tuple[Path, ...], as_json: bool) -> None:
-    """List the Kubernetes versions there are."""
+    """List the Kubernetes versions and the pod networks there are."""
     from bundler.catalog import Catalog
-    from bundler.report import minor_lines
-    from bundler.versions import newest_first
+    from bundler.report import minor_lines, network_line
+    from bundler.versions import newest_charts_first, newest_first
 
     known = Catalog.load(catalog)
     minors = [known.minor(name) for name in known.minors()]
+    networks = [known.network(name) for name in known.networks()]
     if as_json:
         versions = {minor.minor: newest_first(minor.releases) for minor in minors}
-        click.echo(json.dumps({"date": known.date, "kubernetes": versions}, indent=2))
+        charts = {network.name: newest_charts_first(network.versions) for network in networks}
+        click.echo(json.dumps({"date": known.date, "kubernetes": versions, "cni": charts}, indent=2))
         return
     click.echo(f"catalogue {known.date}, each minor with its newest patch")
     for minor in minors:
         _print(minor_lines(minor, newest_first(minor.releases)[0]))
+    click.echo("pod networks, each with the version that --cni NAME takes")
+    for network in networks:
+        click.echo(network_line(network, len(network.versions)))
 
 
 @catalog_verbs.command("show")

@@ -26,12 +26,16 @@ _JOIN_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class NeededBlob:
-    """One blob of the lock and where it comes from: the ``url`` of a file, or an image's ``reference``."""
+    """One blob of the lock and where it comes from: the ``url`` of a file, or an image's ``reference``.
+
+    ``first_seen``: upstream publishes no checksum for it; what it must be is what it was when it was locked.
+    """
 
     blob: Descriptor
     what: str
     url: str | None = None
     reference: Reference | None = None
+    first_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ def _named(lock: Lock, descriptors: dict[Digest, Descriptor]) -> Iterator[Needed
         if runtime.kind == "catalogue":
             blob = Descriptor(runtime.digest, runtime.size_bytes, "application/gzip")
             yield NeededBlob(blob, f"CPython {runtime.python} {runtime.platform}", url=runtime.origin)
+    for addon in lock.addons:
+        first_seen = addon.source.trust == "first-seen"
+        what = f"chart {addon.name} {addon.version}"
+        yield NeededBlob(descriptors[addon.chart], what, url=addon.source.origin, first_seen=first_seen)
     for image in lock.images:
         for digest in image.blobs():
             yield NeededBlob(descriptors[digest], f"{image.reference} {digest.short}", reference=image.reference)
@@ -161,7 +169,7 @@ class _Workers:
             except queue.Empty:
                 return
             try:
-                wanted = Wanted(blob.blob.digest, blob.blob.size_bytes, blob.what)
+                wanted = Wanted(blob.blob.digest, blob.blob.size_bytes, blob.what, blob.first_seen)
                 self._download.run(wanted, self._openings(blob))
                 self._task.item(blob.what, blob.blob.size_bytes)
             except Cancelled:

@@ -1,4 +1,4 @@
-"""Image lists: one reference per line, ``#`` starts a comment; and the list a Kubernetes release must have.
+"""Image lists: one reference per line, ``#`` starts a comment; and the lists that releases and add-ons must have.
 
 The lists are for every tool that takes one reference per line. ``bundle catalog check`` proves that they agree with
 the catalogue's table of tags.
@@ -6,9 +6,10 @@ the catalogue's table of tags.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bundler.catalog_types import Release
+from bundler.catalog_types import Addon, AddonVersion, Release
 from bundler.errors import FormatError, InputError
 from installer.bundle.reference import Reference
 
@@ -18,11 +19,15 @@ _BOTH = ("cp", "worker")
 
 @dataclass(frozen=True)
 class RequiredImage:
-    """An image a release needs: its ``purpose`` (``kube-proxy``, ``pause``…) and the roles that run it."""
+    """An image to carry: its ``purpose`` (``kube-proxy``, ``pause``, an add-on's name) and the roles that run it.
+
+    ``catalogue`` is the one that names it.
+    """
 
     reference: Reference
     purpose: str
     roles: tuple[str, ...]
+    catalogue: str
 
 
 def kubernetes_images(release: Release) -> tuple[RequiredImage, ...]:
@@ -38,9 +43,17 @@ def kubernetes_images(release: Release) -> tuple[RequiredImage, ...]:
         ("etcd", "etcd", release.images.etcd, ("cp",)),
     )
     return tuple(
-        RequiredImage(Reference(REGISTRY, repository, image_tag), purpose, roles)
+        RequiredImage(Reference(REGISTRY, repository, image_tag), purpose, roles, release.catalogue)
         for purpose, repository, image_tag, roles in rows
     )
+
+
+def addon_images(
+    addon: Addon, version: AddonVersion, references: Iterable[Reference] | None = None
+) -> tuple[RequiredImage, ...]:
+    """The images of one version of an add-on: ``references``, or those the catalogue lists."""
+    chosen = version.images if references is None else references
+    return tuple(RequiredImage(reference, addon.name, addon.roles, version.catalogue) for reference in chosen)
 
 
 def parse_image_list(text: str, *, where: str) -> tuple[Reference, ...]:
@@ -76,3 +89,9 @@ def render_image_list(release: Release) -> str:
     return "\n".join(
         [f"# Images of Kubernetes v{release.version}: what kubeadm config images list prints.", *lines, ""]
     )
+
+
+def render_addon_list(addon: Addon, version: AddonVersion) -> str:
+    """The text of ``image-lists/cni/<name>-<version>.txt`` for one version of a pod network."""
+    lines = sorted(str(image) for image in version.images)
+    return "\n".join([f"# Images of the chart {addon.chart} {version.version}.", *lines, ""])

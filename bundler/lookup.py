@@ -1,41 +1,59 @@
-"""What ``resolve`` asks of the outside, answered by the upstreams, the store, and the release's own kubeadm."""
+"""What ``resolve`` asks of the outside, answered by the upstreams, the store, and the release's own programs.
+
+kubeadm and helm are fetched and verified like every other file and run in an empty environment, in a folder of their
+own: they find no cluster, no configuration and no credentials of whoever builds.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.errors import FormatError, OperatorError
+from bundler.addons import ChosenAddon
+from bundler.catalog_types import ReleaseFile
+from bundler.charts import MOST_CHART_BYTES, MOST_RENDERED_BYTES, ChartRelease, demand_chart
+from bundler.errors import FormatError, InputError, IntegrityError, OperatorError
 from bundler.lockfile import LockedRuntime
 from bundler.sources.download import Download, Wanted
 from bundler.sources.registry import ResolvedImage
 from bundler.sources.upstreams import Upstreams
+from installer.bundle import mediatypes
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.reference import Reference
 
-_KUBEADM_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 60
+_OTHER_CPU = (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGSYS)
+"""How a program made for another CPU or kernel ends."""
 _CLEAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ConnectedLookup:
     """Implements ``resolve.Lookup``; may be asked from several threads. ``make_runtime`` makes the runtimes that are
-    not downloaded (kinds ``file`` and ``host``). Without ``fetch_kubeadm``, only a kubeadm in the store is asked."""
+    not downloaded (kinds ``file`` and ``host``). Without ``fetch_programs``, only a kubeadm or helm that is in the
+    store already is asked."""
 
     def __init__(
         self,
         upstreams: Upstreams,
         make_runtime: Callable[[str, Platform], LockedRuntime],
         *,
-        fetch_kubeadm: bool = True,
+        fetch_programs: bool = True,
     ) -> None:
         self._upstreams = upstreams
         self._make_runtime = make_runtime
-        self._fetch_kubeadm = fetch_kubeadm
+        self._fetch_programs = fetch_programs
 
     def file_size_bytes(self, url: str) -> int:
         """The size of the file with this canonical URL."""
@@ -50,56 +68,176 @@ class ConnectedLookup:
     ) -> tuple[Reference, ...] | None:
         """What this kubeadm lists for ``version``; ``None`` where this machine cannot execute it.
 
-        It is fetched and verified first, and runs in an empty environment: with an explicit version it asks nobody.
+        With an explicit version it asks nobody.
         """
-        machine = os.uname()
-        if machine.sysname != "Linux" or platform_of_machine(machine.machine) != platform:
+        what = f"kubeadm {version} {platform}"
+        if not self._have_program(url, digest, size_bytes, platform, what):
             return None
-        store = self._upstreams.store
-        if not self._fetch_kubeadm and not store.has(digest, size_bytes):
+
+        def ask(folder: Path) -> _Ended | None:
+            self._copy(digest, folder / "kubeadm")
+            (folder / "kubeadm").chmod(0o700)
+            return _run(["./kubeadm", "config", "images", "list", "--kubernetes-version", f"v{version}"], folder, what)
+
+        ended = self._in_a_folder(ask)
+        return None if ended is None else _listed(ended, what)
+
+    def chart(self, chosen: ChosenAddon) -> Descriptor:
+        """The packed chart of the add-on, kept in the store.
+
+        One with a checksum is fetched when the store lacks it; one without is fetched anew and locked as it is now.
+        """
+        store, version, what = self._upstreams.store, chosen.version, f"chart {chosen}"
+        url, digest = version.source.origin, version.digest
+        if digest is None:
+            data = self._upstreams.small_file(url, MOST_CHART_BYTES, what)
+            digest = Digest.of(data)
+        else:
+            size_bytes = store.size_bytes(digest) or self._upstreams.size_bytes(url)
+            if size_bytes > MOST_CHART_BYTES:
+                raise IntegrityError(
+                    "the chart is too large", where=url, wanted=f"at most {MOST_CHART_BYTES} bytes", got=f"{size_bytes}"
+                )
+            self._fetch(url, digest, size_bytes, what)
+            data = store.read_bytes(digest, MOST_CHART_BYTES)
+        demand_chart(data, chosen.addon.chart, version.version, where=f"{what}, {url}")
+        store.add_bytes(data)
+        return Descriptor(digest, len(data), mediatypes.HELM_CHART)
+
+    def rendered(self, helm: ReleaseFile, size_bytes: int, chart: Descriptor, release: ChartRelease) -> str | None:
+        """What ``helm template`` says of the chart; ``None`` where this machine cannot execute that helm.
+
+        Helm's own tests are left out: an install does not run them.
+        """
+        what = f"helm {helm.version} {helm.platform}"
+        if not self._have_program(helm.url, helm.digest, size_bytes, helm.platform, what):
             return None
-        wanted = Wanted(digest, size_bytes, f"kubeadm {version} {platform}")
-        Download(self._upstreams.http, store).run(wanted, self._upstreams.file_openings(url))
-        # A hardened machine mounts /tmp without exec: the store's own place is the second try.
-        for parent in (None, store.root):
-            with tempfile.TemporaryDirectory(prefix="kubeadm-", dir=parent) as folder:
-                program = Path(folder) / "kubeadm"
-                with store.open(digest) as blob, program.open("xb") as copy:
-                    shutil.copyfileobj(blob, copy)
-                program.chmod(0o700)
-                try:
-                    done = _run([str(program), "config", "images", "list", "--kubernetes-version", f"v{version}"])
-                except OSError:
-                    continue
-            return _listed(done, f"kubeadm {version} {platform}")
-        return None
+        argv = ["./helm", "template", release.name, "chart.tgz", "--namespace", release.namespace]
+        argv += ["--values", "values.json", "--kube-version", f"v{release.kubernetes}"]
+        argv += ["--include-crds", "--skip-tests"]
+
+        def ask(folder: Path) -> _Ended | None:
+            self._copy(chart.digest, folder / "chart.tgz")
+            (folder / "values.json").write_text(json.dumps(release.values), encoding="utf-8")
+            self._unpack(helm, folder / "helm")
+            return _run(argv, folder, what)
+
+        ended = self._in_a_folder(ask)
+        return None if ended is None else _rendered(ended, f"chart {release.name}, {what}, helm template")
 
     def runtime(self, kind: str, platform: Platform) -> LockedRuntime:
         """The runtime of kind ``file`` or ``host`` for ``platform``."""
         return self._make_runtime(kind, platform)
 
+    def _have_program(self, url: str, digest: Digest, size_bytes: int, platform: Platform, what: str) -> bool:
+        """Whether this machine may be able to run the program, which is then in the store."""
+        machine = os.uname()
+        if machine.sysname != "Linux" or platform_of_machine(machine.machine) != platform:
+            return False
+        if not self._fetch_programs and not self._upstreams.store.has(digest, size_bytes):
+            return False
+        self._fetch(url, digest, size_bytes, what)
+        return True
 
-def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    folder = str(Path(argv[0]).parent)
-    return subprocess.run(
-        argv,
-        cwd=folder,
-        env={"PATH": _CLEAN_PATH, "HOME": folder, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_KUBEADM_TIMEOUT_SECONDS,
-        check=False,
+    def _fetch(self, url: str, digest: Digest, size_bytes: int, what: str) -> None:
+        download = Download(self._upstreams.http, self._upstreams.store)
+        download.run(Wanted(digest, size_bytes, what), self._upstreams.file_openings(url))
+
+    def _copy(self, digest: Digest, target: Path) -> None:
+        with self._upstreams.store.open(digest) as blob, target.open("xb") as copy:
+            shutil.copyfileobj(blob, copy)
+
+    def _unpack(self, helm: ReleaseFile, target: Path) -> None:
+        """Puts the program out of helm's archive at ``target``."""
+        archive = target.with_name("helm.tar.gz")
+        self._copy(helm.digest, archive)
+        member = next((name for name, path in helm.placement.members.items() if path.endswith("/helm")), "helm")
+        try:
+            with tarfile.open(archive, "r:gz") as tar, target.open("xb") as copy:
+                shutil.copyfileobj(tar.extractfile(member), copy)  # type: ignore[arg-type]
+        except (tarfile.TarError, KeyError, EOFError, AttributeError) as error:
+            raise IntegrityError(
+                "the archive does not hold helm", where=helm.url, wanted=f"the member {member}", got=str(error)[:200]
+            ) from None
+        archive.unlink()
+        target.chmod(0o700)
+
+    def _in_a_folder(self, ask: Callable[[Path], _Ended | None]) -> _Ended | None:
+        """What ``ask`` gives in a new folder; ``None`` when its program can be run in none.
+
+        A hardened machine mounts /tmp without exec: the store's own place is the second try.
+        """
+        for parent in (None, self._upstreams.store.root):
+            with tempfile.TemporaryDirectory(prefix="program-", dir=parent) as folder:
+                if (ended := ask(Path(folder))) is not None:
+                    return ended
+        return None
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A program that ran to its end."""
+
+    code: int
+    output: str
+    errors: str
+
+    def told(self) -> str:
+        """How it ended, for a message: the exit code and its last lines."""
+        return "\n".join([f"exit code {self.code}", *(self.output + self.errors).splitlines()[-5:]])
+
+
+def _run(argv: Sequence[str], folder: Path, what: str) -> _Ended | None:
+    """Runs ``argv`` in ``folder`` with nothing of this process's environment; ``None`` when it cannot be executed.
+
+    One that writes without end meets a limit on its files, one that does not end is killed.
+    """
+    output, errors = folder / ".output", folder / ".errors"
+    environment = {"PATH": _CLEAN_PATH, "HOME": str(folder), "LC_ALL": "C"}
+    with output.open("xb") as to_output, errors.open("xb") as to_errors:
+        try:
+            process = subprocess.Popen(
+                argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=to_output, stderr=to_errors
+            )
+        except OSError:
+            return None
+        with process, contextlib.suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (MOST_RENDERED_BYTES, MOST_RENDERED_BYTES))
+            try:
+                process.wait(_TIMEOUT_SECONDS)
+            except BaseException as error:
+                process.kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise _too_slow(argv, what) from None
+                raise
+    if -process.returncode in _OTHER_CPU:
+        return None
+    if output.stat().st_size >= MOST_RENDERED_BYTES:
+        raise InputError(
+            "a program says too much",
+            where=f"{what}, {' '.join(argv)}",
+            wanted=f"less than {MOST_RENDERED_BYTES} bytes",
+            got="more than that",
+        )
+    read = (path.read_bytes().decode("utf-8", "replace") for path in (output, errors))
+    return _Ended(process.returncode, *read)
+
+
+def _too_slow(argv: Sequence[str], what: str) -> OperatorError:
+    return OperatorError(
+        "a program does not end",
+        where=f"{what}, {' '.join(argv)}",
+        wanted=f"an answer in {_TIMEOUT_SECONDS} seconds",
+        got="none",
+        next_step="run the same command again when this machine is less busy",
     )
 
 
-def _listed(done: subprocess.CompletedProcess[str], what: str) -> tuple[Reference, ...] | None:
-    """The references on stdout, one a line. A program that a signal ended (another CPU's code) could not be run."""
-    if done.returncode < 0:
-        return None
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+def _listed(ended: _Ended, what: str) -> tuple[Reference, ...]:
+    """The references on stdout, one a line."""
+    lines = [line.strip() for line in ended.output.splitlines() if line.strip()]
     try:
-        if done.returncode == 0 and lines:
+        if ended.code == 0 and lines:
             return tuple(Reference.parse(line) for line in lines)
     except FormatError:
         pass
@@ -107,5 +245,17 @@ def _listed(done: subprocess.CompletedProcess[str], what: str) -> tuple[Referenc
         "kubeadm does not list its images",
         where=f"{what}, kubeadm config images list",
         wanted="exit code 0 and one reference a line",
-        got="\n".join([f"exit code {done.returncode}", *(done.stdout + done.stderr).splitlines()[-5:]]),
+        got=ended.told(),
+    )
+
+
+def _rendered(ended: _Ended, where: str) -> str:
+    if ended.code == 0:
+        return ended.output
+    raise InputError(
+        "the chart does not render",
+        where=where,
+        wanted="exit code 0",
+        got=ended.told(),
+        next_step="check the add-on's values in the catalogue, and that the chart supports this Kubernetes version",
     )

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from bundler.fetch import FetchPlan
 from bundler.lockfile import Lock
 from bundler.progress import format_bytes, format_seconds
+from installer.bundle.addon import BundledAddon
 from installer.bundle.digest import Digest
 from installer.bundle.errors import printable
-from installer.bundle.index import BundledFile, BundledImage, BundleIndex
+from installer.bundle.index import BundledFile, BundleIndex
 from installer.bundle.source import Source
 from installer.bundle.verify import Verified
 
 if TYPE_CHECKING:
     from bundler.build import Built
-    from bundler.catalog_types import Minor, Release
+    from bundler.catalog_types import Addon, Minor, Release
 
 
 def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: Path) -> Iterator[str]:
@@ -29,9 +30,12 @@ def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: P
     pause = f"pause {lock.pause.reference.tag} (from {_told_by(lock)})"
     image_bytes = _sum(sizes, (blob for image in lock.images for blob in image.blobs()))
     yield _row("images", len(lock.images), "image", image_bytes, pause)
+    for addon in lock.addons:
+        yield _row(addon.kind, 1, "chart", sizes[addon.chart], f"{addon.name} {addon.version} ({_word(addon.source)})")
+        yield f"{'':<38}{_images_told(addon, lock.files)}"
     for runtime in lock.runtimes:
         yield _row("runtime", 1, "file", runtime.size_bytes, f"CPython {runtime.python} ({runtime.kind})")
-    if entries := list(_user_entries(lock.files, lock.images)):
+    if entries := list(_user_entries(lock)):
         yield "  by your catalogue's word, not upstream's:"
         yield from (f"    {entry}" for entry in entries)
     stored = f" ({format_bytes(plan.stored_bytes)} already in the store)" if plan.stored_bytes else ""
@@ -61,13 +65,24 @@ def _trust(files: Iterable[BundledFile]) -> str:
     return "your catalogue's checksums" if trusts == {"user"} else "upstream's and your catalogue's checksums"
 
 
-def _user_entries(files: Iterable[BundledFile], images: Iterable[BundledImage]) -> Iterator[str]:
-    for item in files:
+def _user_entries(lock: Lock) -> Iterator[str]:
+    for item in lock.files:
         if item.source.trust == "user":
             yield f"{item.component} {item.version} {item.platform}  catalogue {item.source.catalogue}"
-    for image in images:
+    for addon in lock.addons:
+        if addon.source.catalogue != "built-in":
+            yield f"{addon.name} {addon.version}  catalogue {addon.source.catalogue}"
+    for image in lock.images:
         if image.source.catalogue != "built-in":
             yield f"{image.reference}  catalogue {image.source.catalogue}"
+
+
+def _images_told(addon: BundledAddon, files: Iterable[BundledFile]) -> str:
+    """How the images of an add-on are known, and the helm that installs it."""
+    helm = next((f"helm {item.version}" for item in files if item.component == "helm"), "helm")
+    if addon.images_told_by == "helm":
+        return f"images as {helm} renders them"
+    return f"images as the catalogue lists them; {helm}"
 
 
 def built_lines(built: Built) -> Iterator[str]:
@@ -77,6 +92,9 @@ def built_lines(built: Built) -> Iterator[str]:
     yield f"done      {made.folder}   {what}   {format_seconds(built.seconds)}"
     yield f"identity  {made.identity}"
     yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
+    for addon in built.addons:
+        told = "as helm renders them" if addon.images_told_by == "helm" else "as the catalogue lists them"
+        yield f"{addon.kind:<9} {addon.name} {addon.version}, chart {_word(addon.source)}, images {told}"
     for version in sorted(set(built.glibc)):
         yield f"runtime   needs glibc {version} or newer on the node"
     yield ""
@@ -110,6 +128,12 @@ def inspect_lines(index: BundleIndex, identity: Digest) -> Iterator[str]:
         size = format_bytes(_sum(sizes, image.blobs()))
         yield f"  {size:>9}  {','.join(image.roles):<10} {image.reference}"
         yield f"             {image.blob}  {_word(image.source)}"
+    if index.addons:
+        yield "add-ons"
+    for addon in index.addons:
+        size, word = format_bytes(sizes[addon.chart]), _word(addon.source)
+        yield f"  {addon.name:<12} {addon.version:<9} {addon.kind:<12} {size:>9}  {addon.namespace}  chart {word}"
+        yield f"             {_images_told(addon, index.files)}"
     unpacked_bytes = sum(blob.unpacked_size_bytes or blob.size_bytes for blob in index.blobs)
     total = format_bytes(sum(sizes.values()))
     yield f"{len(index.blobs)} blobs, {total}, {format_bytes(unpacked_bytes)} once unpacked"
@@ -125,6 +149,11 @@ def minor_lines(minor: Minor, newest: str) -> Iterator[str]:
     patches = len(minor.releases)
     pause = minor.releases[newest].images.pause
     yield f"{minor.minor:<6} {newest:<9} {patches:>3} patches   pause {pause:<7} kubeadm {minor.kubeadm_api}"
+
+
+def network_line(network: Addon, versions: int) -> str:
+    """One line for ``bundle catalog list``."""
+    return f"{network.name:<9} {network.default:<9} {versions:>3} versions"
 
 
 def release_lines(release: Release, minor: Minor, references: Iterable[str]) -> Iterator[str]:

@@ -8,9 +8,10 @@ questions at once where the caller's ``ask_all`` does so; the lock does not depe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from bundler.addons import NO_NETWORK, ChartLookup, chosen_addons, resolve_addon
 from bundler.catalog import Catalog
 from bundler.catalog_types import Release, ReleaseFile
 from bundler.errors import InputError, IntegrityError
@@ -18,20 +19,20 @@ from bundler.imagelist import RequiredImage, kubernetes_images
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
+from installer.bundle.index import ROLES, BundledFile, BundledImage, Pause, PlatformImage
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.source import Source
 
 A = TypeVar("A")
 B = TypeVar("B")
-CNIS = ("none",)
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build. ``version`` as the operator wrote it; ``zstd`` is the version of the compressor that will pack.
+    """What to build. ``version`` and ``cni`` (``none`` or ``NAME[@VERSION]``) are as the operator wrote them.
 
+    ``zstd`` is the version of the compressor that will pack.
     ``created_seconds`` (Unix time) is ``SOURCE_DATE_EPOCH``; ``None`` takes the catalogue's date.
     """
 
@@ -62,7 +63,7 @@ class ResolvedImage(Protocol):
         ...
 
 
-class Lookup(Protocol):
+class Lookup(ChartLookup, Protocol):
     """What only the outside can tell. Implementations raise ``SourceError`` when it does not."""
 
     def file_size_bytes(self, url: str) -> int:
@@ -105,42 +106,51 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     """
     _demand_known(request)
     platforms = tuple(sorted(set(request.platforms)))
+    chosen = chosen_addons(request.cni, catalog)
     release = catalog.release(request.version)
-    files = sorted(catalog.files(release, platforms), key=lambda file: (file.component, file.platform))
-    sizes = list(ask_all(lambda file: lookup.file_size_bytes(file.url), files))
-    pause = _pause(release, lookup, [pair for pair in zip(files, sizes, strict=True) if pair[0].component == "kubeadm"])
+    carried = catalog.files(release, platforms, with_charts=bool(chosen))
+    files = sorted(carried, key=lambda file: (file.component, file.platform))
+    sizes = ask_all(lambda file: lookup.file_size_bytes(file.url), files)
+    sized = list(zip(files, sizes, strict=True))
+    pause = _pause(release, lookup, _of(sized, "kubeadm"))
     runtimes = tuple(ask_all(lambda platform: _runtime(request.runtime, platform, catalog, lookup), platforms))
-    required = sorted(kubernetes_images(release), key=lambda image: image.reference)
+    addons = tuple(ask_all(lambda addon: resolve_addon(addon, release, _of(sized, "helm"), lookup), chosen))
+    required = _merged([*kubernetes_images(release), *(image for addon in addons for image in addon.images)])
     resolved = list(ask_all(lambda image: lookup.image(image.reference, platforms), required))
-    blobs = [Descriptor(file.digest, size, file.media_type) for file, size in zip(files, sizes, strict=True)]
+    blobs = [Descriptor(file.digest, size, file.media_type) for file, size in sized]
     blobs += [blob for image in resolved for blob in image.blobs]
+    blobs += [addon.chart for addon in addons]
     created = request.created_seconds
     return Lock(
         kubernetes=release.version,
         platforms=platforms,
-        cni=request.cni,
+        cni=next((addon.bundled.name for addon in addons if addon.bundled.kind == "cni"), NO_NETWORK),
         created_seconds=catalog.created_seconds if created is None else created,
         zstd=request.zstd,
         pause=pause,
         runtimes=runtimes,
         files=tuple(_bundled_file(file) for file in files),
-        images=tuple(
-            _bundled_image(image, found, platforms, release.catalogue)
-            for image, found in zip(required, resolved, strict=True)
-        ),
+        images=tuple(_bundled_image(*pair, platforms) for pair in zip(required, resolved, strict=True)),
         blobs=_unique(blobs),
+        addons=tuple(addon.bundled for addon in addons),
     )
 
 
+def _of(files: Iterable[tuple[ReleaseFile, int]], component: str) -> list[tuple[ReleaseFile, int]]:
+    return [(file, size_bytes) for file, size_bytes in files if file.component == component]
+
+
+def _merged(images: Iterable[RequiredImage]) -> list[RequiredImage]:
+    """Each reference once, sorted: one that several need keeps the first's purpose, and runs where any of them does."""
+    found: dict[Reference, RequiredImage] = {}
+    for image in images:
+        known = found.setdefault(image.reference, image)
+        roles = tuple(role for role in ROLES if role in (*known.roles, *image.roles))
+        found[image.reference] = replace(known, roles=roles)
+    return [found[reference] for reference in sorted(found, key=str)]
+
+
 def _demand_known(request: BuildRequest) -> None:
-    if request.cni not in CNIS:
-        raise InputError(
-            "this version carries no pod network",
-            where=f"--cni {request.cni}",
-            wanted=", ".join(CNIS),
-            got=request.cni,
-            next_step="build with --cni none and bring the pod network yourself (docs/operate.md)",
-        )
     if request.runtime not in RUNTIME_KINDS:
         kinds = ", ".join(RUNTIME_KINDS)
         raise InputError("no such runtime", where=f"--runtime {request.runtime}", wanted=kinds, got=request.runtime)
@@ -206,9 +216,7 @@ def _bundled_file(file: ReleaseFile) -> BundledFile:
     )
 
 
-def _bundled_image(
-    image: RequiredImage, found: ResolvedImage, platforms: tuple[Platform, ...], catalogue: str
-) -> BundledImage:
+def _bundled_image(image: RequiredImage, found: ResolvedImage, platforms: tuple[Platform, ...]) -> BundledImage:
     if set(found.platforms) != set(platforms):
         raise InputError(
             "an image is not there for every platform",
@@ -216,7 +224,7 @@ def _bundled_image(
             wanted=", ".join(platforms),
             got=", ".join(sorted(found.platforms)) or "none",
         )
-    source = Source(str(image.reference), "first-seen", catalogue)
+    source = Source(str(image.reference), "first-seen", image.catalogue)
     return BundledImage(image.reference, found.blob.digest, image.purpose, image.roles, found.platforms, source)
 
 

@@ -1,4 +1,7 @@
-"""Versions and version ranges as the catalogue writes them: semantic versions, no leading ``v``."""
+"""Versions and version ranges as the catalogue writes them: semantic versions, no leading ``v``.
+
+Charts are the exception: their versions are written as upstream writes them, with or without a ``v``.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,16 @@ def parse_version(text: str) -> semver.Version:
 def newest_first(versions: Iterable[str]) -> list[str]:
     """``versions`` from the newest to the oldest."""
     return sorted(versions, key=parse_version, reverse=True)
+
+
+def without_v(version: str) -> str:
+    """A chart's version for comparing: ``v0.28.9`` and ``0.28.9`` are the same one."""
+    return version.removeprefix("v")
+
+
+def newest_charts_first(versions: Iterable[str]) -> list[str]:
+    """Versions of charts from the newest to the oldest."""
+    return sorted(versions, key=lambda version: parse_version(without_v(version)), reverse=True)
 
 
 @dataclass(frozen=True)

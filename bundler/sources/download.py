@@ -40,11 +40,12 @@ class Opening:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The blob to fetch and what it is called in messages."""
+    """The blob to fetch and what it is called in messages; ``first_seen`` says that no checksum of it is published."""
 
     digest: Digest
     size_bytes: int
     what: str
+    first_seen: bool = False
 
 
 def file_openings(http: HttpClient, urls: Sequence[str]) -> list[Opening]:
@@ -192,6 +193,14 @@ def _every_source_failed(
 ) -> Exception:
     bytes_wanted = f"{wanted.digest}, {wanted.size_bytes} bytes"
     if foreign and len(foreign) == len(failures):
+        if wanted.first_seen:
+            return IntegrityError(
+                f"{wanted.what}: upstream serves another one now than was locked",
+                where="\n".join(failure.name for failure in failures),
+                wanted=bytes_wanted,
+                got=reasons(failures),
+                next_step="name a store that has it (--store DIR); or make a new lock, after looking at what changed",
+            )
         return IntegrityError(
             f"{wanted.what}: the source serves other bytes than its checksum says",
             where="\n".join(failure.name for failure in failures),

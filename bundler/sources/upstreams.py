@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from bundler.mirrors import MirrorProfile, file_urls, image_locations
 from bundler.sources.auth import DockerConfig
 from bundler.sources.download import Opening, file_openings
-from bundler.sources.http import HttpClient, HttpSettings
+from bundler.sources.http import (
+    HttpClient,
+    HttpSettings,
+    SourceFailure,
+    TryFailed,
+    demand_no_page,
+    demand_status,
+    exhausted,
+    shown,
+)
 from bundler.sources.registry import RegistryClient, ResolvedImage
 from bundler.store import Store
 from installer.bundle.descriptor import Descriptor
@@ -44,6 +53,25 @@ class Upstreams:
     def resolve(self, reference: Reference, platforms: Sequence[Platform]) -> ResolvedImage:
         """What the canonical ``reference`` is for ``platforms``."""
         return self._registry.resolve(reference, platforms, image_locations(self.profile, reference))
+
+    def small_file(self, url: str, most_bytes: int, what: str) -> bytes:
+        """All of the file at the canonical ``url``, which no checksum is known for, from the first place that has it.
+
+        Raises :class:`SourceError` naming every place and why it failed.
+        """
+        failures: list[SourceFailure] = []
+        for place in file_urls(self.profile, url):
+            try:
+                return self.http.retry(lambda place=place: self._small_file(place, most_bytes))  # type: ignore[misc]
+            except TryFailed as failure:
+                failures.append(SourceFailure(shown(place), failure.reason, failure.temporary))
+        raise exhausted(f"cannot fetch {what}", failures, wanted=f"a file of at most {most_bytes} bytes")
+
+    def _small_file(self, url: str, most_bytes: int) -> bytes:
+        response = self.http.request("GET", url)
+        demand_status(response, 200)
+        demand_no_page(response)
+        return self.http.small_body(response, most_bytes)
 
     def file_openings(self, url: str) -> list[Opening]:
         """Where the file at the canonical ``url`` can be fetched, in order."""

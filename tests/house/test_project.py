@@ -24,6 +24,8 @@ def test_the_wheel_carries_the_catalogue(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "bundler/_data/manifests/kubernetes/v1.30.yaml" in names
     assert "bundler/_data/image-lists/kubernetes/v1.30.14.txt" in names
+    assert "bundler/_data/manifests/cni/flannel.yaml" in names
+    assert "bundler/_data/image-lists/cni/flannel-v0.28.9.txt" in names
     assert "installer/launch/install.sh" in names
     assert not any(name.startswith("tests/") for name in names)
 
@@ -46,6 +48,7 @@ def test_an_installed_wheel_finds_its_catalogue(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert str(target) in result.stdout.splitlines()[0]
     assert "1.30.14" in result.stdout
+    assert "flannel" in result.stdout
 
 
 def test_documents_are_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ import pytest
 from bundler.assemble import MediaSet
 from bundler.build import Built, parse_architectures, runtime_kind, source_date_epoch
 from bundler.errors import InputError
-from bundler.report import built_lines, verified_lines
+from bundler.report import built_lines, inspect_lines, verified_lines
+from installer.bundle.addon import BundledAddon
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
+from installer.bundle.mediatypes import HELM_CHART
+from installer.bundle.source import Source
 from installer.bundle.verify import Verified
 from tests.fakes.small_bundle import small_bundle
 
@@ -62,6 +67,40 @@ def test_a_finished_build_says_where_it_is_and_what_comes_next() -> None:
     assert lines[1] == f"identity  {IDENTITY}"
     assert sum("glibc" in line for line in lines) == 1
     assert lines[-1] == "  sudo ./install --role cp"
+
+
+FLANNEL = BundledAddon(
+    "flannel", "v0.28.9", "cni", Digest.of(b"chart"), "kube-flannel", {}, ("daemonset/x",), "helm",
+    Source("https://example.net/flannel.tgz", "first-seen"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm renders them"), ("catalogue", "the catalogue lists")])
+def test_a_pod_network_is_named_with_whose_word_its_chart_and_images_are(told_by: str, told: str) -> None:
+    made = MediaSet(Path("dist/k8s"), Path("x.tar.zst"), Path("k8s.lock.json"), IDENTITY, 1, False)
+    addon = replace(FLANNEL, images_told_by=told_by)
+    (line,) = (line for line in built_lines(Built(made, (), 1, (addon,))) if line.startswith("cni"))
+    assert line.startswith("cni       flannel v0.28.9, chart first-seen, images ")
+    assert told in line
+    assert len(line) <= 80
+
+
+@pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm 3.18.4 renders them"), ("catalogue", "helm 3.18.4")])
+def test_inspect_shows_the_add_ons(told_by: str, told: str) -> None:
+    index = small_bundle().index
+    helm = replace(index.files[0], component="helm", version="3.18.4")
+    chart = Descriptor(FLANNEL.chart, 7_000, HELM_CHART)
+    index = replace(
+        index,
+        files=(*index.files, helm),
+        addons=(replace(FLANNEL, images_told_by=told_by),),
+        blobs=(*index.blobs, chart),
+    )
+    lines = list(inspect_lines(index, IDENTITY))
+    begin = lines.index("add-ons")
+    assert lines[begin + 1].split()[:3] == ["flannel", "v0.28.9", "cni"]
+    assert lines[begin + 1].endswith("kube-flannel  chart first-seen")
+    assert told in lines[begin + 2]
 
 
 def test_a_foreign_file_is_shown_without_its_control_characters() -> None:

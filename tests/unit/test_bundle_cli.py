@@ -18,14 +18,18 @@ def run(*args: str) -> Result:
 def test_lists_every_minor_with_its_newest_patch() -> None:
     result = run("catalog", "list")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.output.splitlines()[1:]] == [f"1.{n}" for n in range(28, 37)]
-    assert "1.30.14" in result.output
+    kubernetes, _, networks = result.output.partition("pod networks")
+    assert [line.split()[0] for line in kubernetes.splitlines()[1:]] == [f"1.{n}" for n in range(28, 37)]
+    assert "1.30.14" in kubernetes
+    assert [line.split()[:2] for line in networks.splitlines()[1:]] == [["flannel", "v0.28.9"]]
 
 
 def test_lists_every_patch_for_a_script() -> None:
-    versions = json.loads(run("catalog", "list", "--json").output)["kubernetes"]
+    document = json.loads(run("catalog", "list", "--json").output)
+    versions = document["kubernetes"]
     assert versions["1.30"][0] == "1.30.14"
     assert len(versions["1.30"]) == 15
+    assert document["cni"]["flannel"][:2] == ["v0.28.9", "v0.28.8"]
 
 
 @pytest.mark.parametrize("version", ["1.30", "v1.30", "1.30.14", "v1.30.14"])
@@ -53,7 +57,8 @@ def test_the_built_in_catalogue_is_complete() -> None:
         (["build"], "either --k8s VERSION or --lock FILE"),
         (["build", "--k8s", "1.30", "--lock", "x.json"], "both"),
         (["lock"], "--k8s VERSION"),
-        (["build", "--k8s", "1.30", "--cni", "weave"], "none"),
+        (["build", "--k8s", "1.30", "--cni", "weave"], "one of none, flannel"),
+        (["build", "--k8s", "1.30", "--cni", "flannel@0.1.0"], "v0.28.9"),
         (["build", "--k8s", "1.30", "--arch", "s390x"], "amd64"),
         (["build", "--k8s", "1.30", "--mirror", "nowhere"], "aliyun"),
         (["build", "--k8s", "1.30", "--catalog", "/does/not/exist"], "/does/not/exist"),

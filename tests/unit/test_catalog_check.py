@@ -22,6 +22,10 @@ def choice(name: str, default: str, supported: str = ">=0.0.0") -> dict[str, Any
     return minor_document(components={name: {"default": default, "supported": supported, "reason": "ours"}})
 
 
+def flannel(**versions: Any) -> dict[str, Any]:
+    return {"schema": 1, "name": "flannel", "versions": versions}
+
+
 def test_the_built_in_catalogue_is_whole() -> None:
     assert check(Catalog.load()) == []
 
@@ -80,6 +84,26 @@ def test_the_built_in_catalogue_is_whole() -> None:
             Finding("runc 9.0.0 for linux/arm64", "has the SHA-256 of runc 9.0.0 for linux/amd64"),
         ),
         (
+            {"cni/flannel.yaml": flannel(**{"v0.28.9": {"images": ["quay.io/a/b:1"]}})},
+            Finding("cni flannel v0.28.9", "the image list lacks quay.io/a/b:1"),
+        ),
+        (
+            {"image-lists/cni/flannel-v0.28.9.txt": "quay.io/a/b:1\n"},
+            Finding("cni flannel v0.28.9", "the image list has quay.io/a/b:1, which this version does not use"),
+        ),
+        (
+            {"cni/flannel.yaml": flannel(**{"v9.0.0": {"images": ["quay.io/a/b:1"]}})},
+            Finding("cni flannel v9.0.0", "there is no image list image-lists/cni/flannel-v9.0.0.txt"),
+        ),
+        (
+            {"image-lists/cni/flannel-v9.0.0.txt": "quay.io/a/b:1\n"},
+            Finding("image-lists/cni/flannel-v9.0.0.txt", "there is no such version of a pod network"),
+        ),
+        (
+            {"cni/flannel.yaml": {"schema": 1, "name": "flannel", "default": "v9.0.0"}},
+            Finding("cni flannel", "the default v9.0.0 is not among the versions"),
+        ),
+        (
             {"runtime.yaml": {"schema": 1, "default": "3.99.0"}},
             Finding("runtime", "the default Python 3.99.0 is not among the versions"),
         ),
@@ -93,7 +117,11 @@ def test_finds_what_is_not_whole(tmp_path: Path, documents: dict[str, Any], find
     assert finding in check(overlaid(tmp_path / "site", documents))
 
 
-@pytest.mark.parametrize("name", ["kubernetes/v1.30.yaml", "components/runc.yaml", "runtime.yaml"])
+def test_a_version_whose_images_nobody_lists_needs_no_list(tmp_path: Path) -> None:
+    assert check(overlaid(tmp_path / "site", {"cni/flannel.yaml": flannel(**{"v9.0.0": {"sha256": "a" * 64}})})) == []
+
+
+@pytest.mark.parametrize("name", ["kubernetes/v1.30.yaml", "components/runc.yaml", "cni/flannel.yaml", "runtime.yaml"])
 def test_a_document_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> None:
     findings = check(overlaid(tmp_path / "site", {name: "schema: 7\n"}))
     assert any(finding.where.endswith(name) and "newer" in finding.what for finding in findings)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from bundler.addon_read import read_addon
 from bundler.catalog import built_in_folder
 from bundler.catalog_read import read_component, read_minor, read_runtime
 from bundler.catalog_types import BUILT_IN
@@ -31,13 +32,18 @@ CONTAINERD = {
     },
 }
 RUNTIME = read_document(MANIFESTS / "runtime.yaml")
+FLANNEL = {
+    **read_document(MANIFESTS / "cni" / "flannel.yaml"),
+    "versions": {"v0.28.9": {"sha256": "a" * 64, "images": ["ghcr.io/flannel-io/flannel:v0.28.9"]}, "v0.28.8": {}},
+}
 MIRRORS = read_document(MANIFESTS / "mirrors.yaml")
 
 
 @settings(max_examples=150, deadline=None)
-@given(anywhere(MINOR), anywhere(CONTAINERD), anywhere(RUNTIME), anywhere(MIRRORS))
-def test_any_change_is_read_or_named(minor: Any, component: Any, runtime: Any, mirrors: Any) -> None:
-    for read, document in ((read_minor, minor), (read_component, component), (read_runtime, runtime)):
+@given(anywhere(MINOR), anywhere(CONTAINERD), anywhere(FLANNEL), anywhere(RUNTIME), anywhere(MIRRORS))
+def test_any_change_is_read_or_named(minor: Any, component: Any, addon: Any, runtime: Any, mirrors: Any) -> None:
+    documents = ((read_minor, minor), (read_component, component), (read_addon, addon), (read_runtime, runtime))
+    for read, document in documents:
         try:
             read(document, where="the place", layer=BUILT_IN, below=None)
         except InputError as error:

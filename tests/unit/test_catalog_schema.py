@@ -15,7 +15,7 @@ from tests.unit.catalogue_folders import minor_document
 
 MANIFESTS = built_in_folder().manifests
 DOCUMENTS = sorted(MANIFESTS.rglob("*.yaml"))
-SCHEMA_OF_FOLDER = {"kubernetes": "kubernetes", "components": "component"}
+SCHEMA_OF_FOLDER = {"kubernetes": "kubernetes", "components": "component", "cni": "addon"}
 
 
 def validator(name: str) -> jsonschema.protocols.Validator:
@@ -43,6 +43,10 @@ def test_every_schema_is_used() -> None:
         ("kubernetes", minor_document(components={"runc": {"default": "1.3.6", "supported": "~1.3", "reason": "x"}})),
         ("component", {"schema": 1, "component": "runc", "url": "https://a/"}),
         ("component", {"schema": 2, "component": "runc"}),
+        ("addon", {"schema": 1, "name": "flannel", "chart": {"name": "x", "url": "https://a/{arch}"}}),
+        ("addon", {"schema": 1, "name": "flannel", "versions": {"newest": {}}}),
+        ("addon", {"schema": 1, "name": "flannel", "versions": {"v1.0.0": {"sha256": "12"}}}),
+        ("addon", {"schema": 1, "name": "flannel", "image": []}),
         ("mirror", {"schema": 1, "name": "x", "files": [{"prefix": "https://a.example", "replace": []}]}),
         ("runtime", {"schema": 1, "pythons": {"3.14.7": {"archives": {"riscv": {}}}}}),
     ],
@@ -54,3 +58,5 @@ def test_refuses_what_the_reader_refuses(schema: str, document: dict[str, Any]) 
 def test_a_partial_document_of_a_user_fits() -> None:
     ours = minor_document(releases={"1.30.14": {"sha256": {"kubelet": {"amd64": "a" * 64}}}})
     assert list(validator("kubernetes").iter_errors(ours)) == []
+    chart: dict[str, Any] = {"schema": 1, "name": "flannel", "versions": {"v0.28.9": {"sha256": "a" * 64}}}
+    assert list(validator("addon").iter_errors(chart)) == []

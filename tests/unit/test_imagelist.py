@@ -6,7 +6,7 @@ import pytest
 
 from bundler.catalog import Catalog
 from bundler.errors import InputError
-from bundler.imagelist import kubernetes_images, parse_image_list, render_image_list
+from bundler.imagelist import kubernetes_images, parse_image_list, render_addon_list, render_image_list
 
 BUILT_IN = Catalog.load()
 
@@ -44,3 +44,7 @@ def test_roles_of_the_kubernetes_images() -> None:
 def test_every_list_is_what_a_tool_would_write() -> None:
     release = BUILT_IN.release("1.31.14")
     assert parse_image_list(render_image_list(release), where="x") == BUILT_IN.image_list("1.31.14")
+    flannel = BUILT_IN.network("flannel")
+    for version in flannel.versions.values():
+        listed = parse_image_list(render_addon_list(flannel, version), where="x")
+        assert listed == BUILT_IN.network_list("flannel", version.version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,14 +12,12 @@ import pytest
 from bundler.catalog import Catalog
 from bundler.errors import InputError, IntegrityError
 from bundler.imagelist import kubernetes_images
-from bundler.lockfile import Lock, LockedRuntime
+from bundler.lockfile import Lock
 from bundler.resolve import BuildRequest, resolve
 from installer.bundle import mediatypes
-from installer.bundle.descriptor import Descriptor
-from installer.bundle.digest import Digest
-from installer.bundle.index import PlatformImage
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from tests.fakes.outside import SHARED_LAYER, Image, Outside, image
 from tests.unit.catalogue_folders import minor_document, overlaid, sums
 
 A = TypeVar("A")
@@ -28,57 +26,6 @@ AMD64 = Platform("linux/amd64")
 ARM64 = Platform("linux/arm64")
 BUILT_IN = Catalog.load()
 REQUEST = BuildRequest("1.30", (AMD64,), zstd="1.5.7")
-SHARED_LAYER = Descriptor(Digest.of(b"base layer"), 10, mediatypes.TAR_GZIP)
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image as a registry client resolves it."""
-
-    blob: Descriptor
-    blobs: tuple[Descriptor, ...]
-    platforms: dict[Platform, PlatformImage]
-
-
-def blob(name: str, media_type: str = mediatypes.OCI_MANIFEST) -> Descriptor:
-    return Descriptor(Digest.of(name.encode()), len(name), media_type)
-
-
-def image(reference: Reference, platforms: Iterable[Platform]) -> Image:
-    top = blob(f"index of {reference}", mediatypes.OCI_INDEX)
-    blobs, images = [top, SHARED_LAYER], {}
-    for platform in platforms:
-        manifest = blob(f"{reference} {platform}")
-        config = blob(f"config of {reference} {platform}", mediatypes.OCI_CONFIG)
-        blobs += [manifest, config]
-        images[platform] = PlatformImage(manifest.digest, config.digest, (SHARED_LAYER.digest,))
-    return Image(top, tuple(blobs), images)
-
-
-@dataclass
-class Outside:
-    """Answers every question the same way; ``told`` is what kubeadm lists, ``None`` where it cannot be executed."""
-
-    told: dict[Platform, tuple[Reference, ...]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    def file_size_bytes(self, url: str) -> int:
-        self.asked.append(url)
-        return len(url)
-
-    def image(self, reference: Reference, platforms: tuple[Platform, ...]) -> Image:
-        self.asked.append(str(reference))
-        return image(reference, platforms)
-
-    def kubeadm_images(
-        self, url: str, digest: Digest, size_bytes: int, version: str, platform: Platform
-    ) -> tuple[Reference, ...] | None:
-        assert size_bytes == len(url)
-        self.asked.append(f"{url} {digest.short} {version}")
-        return self.told.get(platform)
-
-    def runtime(self, kind: str, platform: Platform) -> LockedRuntime:
-        return LockedRuntime(kind, platform, "3.11.7", "this interpreter", Digest.of(b"runtime"), 7)
 
 
 def listed(version: str) -> tuple[Reference, ...]:
@@ -176,7 +123,10 @@ def test_kubeadm_and_catalogue_must_agree() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cni": "flannel"}, "carries no pod network"),
+        ({"cni": "weave"}, "no such pod network"),
+        ({"cni": ""}, "no such pod network"),
+        ({"cni": "flannel@v0.1.0"}, "no such version of flannel"),
+        ({"cni": "flannel@"}, "no such version of flannel"),
         ({"runtime": "conda"}, "no such runtime"),
         ({"platforms": ()}, "nothing to build for"),
         ({"version": "1.99"}, "there is no Kubernetes 1.99"),
@@ -187,12 +137,6 @@ def test_refuses_what_it_cannot_build_before_asking_anything(change: dict[str, A
     with pytest.raises(InputError, match=message):
         resolve(replace(REQUEST, **change), BUILT_IN, outside)
     assert outside.asked == []
-
-
-def test_an_unknown_cni_lists_what_there_is() -> None:
-    with pytest.raises(InputError) as caught:
-        resolve(replace(REQUEST, cni="flannel"), BUILT_IN, Outside())
-    assert caught.value.wanted == "none"
 
 
 def test_a_host_runtime_comes_from_the_lookup() -> None:

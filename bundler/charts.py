@@ -1,0 +1,131 @@
+"""Helm charts: whether an archive is the chart that is wanted, and which images its rendered objects name; pure.
+
+A chart is outside input, and so is what it renders to: both are bounded, and nothing in them is believed but what is
+asked for here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bundler.errors import FormatError, InputError, IntegrityError
+from bundler.versions import without_v
+from bundler.yaml_document import parse_document
+from installer.bundle.reference import Reference
+
+MOST_CHART_BYTES = 64 * 1024 * 1024
+"""The largest chart, packed and unpacked; most are a few kilobytes."""
+MOST_RENDERED_BYTES = 16 * 1024 * 1024
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+
+
+@dataclass(frozen=True)
+class ChartRelease:
+    """What Helm is told: the release's ``name``, namespace and values, and the version of Kubernetes (``1.30.14``)."""
+
+    name: str
+    namespace: str
+    values: dict[str, Any]
+    kubernetes: str
+
+
+def demand_chart(data: bytes, name: str, version: str, *, where: str) -> None:
+    """Raises :class:`IntegrityError` unless ``data`` is the packed chart ``name`` of ``version``.
+
+    The version may be written with or without a leading ``v``.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            plain = stream.read(MOST_CHART_BYTES + 1)
+        if len(plain) > MOST_CHART_BYTES:
+            raise _refused(where, f"at most {MOST_CHART_BYTES} bytes unpacked", "more than that")
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
+            about = _about(archive, where)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+        raise _refused(where, "a tar archive in gzip, as helm package makes it", str(error)[:200]) from None
+    got_name, got_version = about.get("name"), about.get("version")
+    if got_name != name or not isinstance(got_version, str) or without_v(got_version) != without_v(version):
+        raise IntegrityError(
+            "the archive holds another chart",
+            where=where,
+            wanted=f"{name} {version}",
+            got=f"{got_name} {got_version}"[:200],
+            next_step="check the chart's URL and version in the catalogue, and the mirror (--mirror)",
+        )
+
+
+def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:
+    """What ``Chart.yaml`` in the one top folder says; every member's name is looked at."""
+    tops, seen, about = set(), set(), None
+    for member in archive:
+        parts = member.name.split("/")
+        if {"", ".", ".."} & set(parts) or "\\" in member.name or not (member.isfile() or member.isdir()):
+            raise _refused(where, "plain files below one folder", f"the member {member.name[:200]}")
+        if member.name in seen:
+            raise _refused(where, "each file once", f"twice {member.name[:200]}")
+        seen.add(member.name)
+        tops.add(parts[0])
+        if parts[1:] == ["Chart.yaml"] and (stream := archive.extractfile(member)):
+            about = parse_document(stream.read().decode("utf-8"), where=f"{where}, Chart.yaml")
+    if len(tops) != 1 or not isinstance(about, dict):
+        raise _refused(where, "one folder with a Chart.yaml", ", ".join(sorted(tops))[:200] or "nothing")
+    return about
+
+
+def _refused(where: str, wanted: str, got: str) -> IntegrityError:
+    return IntegrityError("not a Helm chart", where=where, wanted=wanted, got=got)
+
+
+def images_in(rendered: str, *, where: str) -> tuple[Reference, ...]:
+    """Every image that rendered objects name, sorted, each once; raises :class:`InputError` for what is no object.
+
+    That is every text under a key ``image``. A container's must be a reference; elsewhere (the text of a definition,
+    say) one that is no reference is nothing that could be pulled.
+    """
+    found = set()
+    for text, of_container in _image_texts(_documents(rendered, where)):
+        try:
+            found.add(Reference.parse(text))
+        except FormatError:
+            if of_container:
+                raise InputError(
+                    "the chart names an image that is no reference",
+                    where=where,
+                    wanted="registry/repository:tag",
+                    got=text[:200],
+                    next_step="check the add-on's values in the catalogue",
+                ) from None
+    return tuple(sorted(found, key=str))
+
+
+def _documents(rendered: str, where: str) -> list[Any]:
+    import yaml
+
+    try:
+        return list(yaml.load_all(rendered, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError("the chart does not render to YAML", where=where, got=str(error)[:500]) from None
+
+
+def _image_texts(documents: list[Any]) -> Iterator[tuple[str, bool]]:
+    """Each text under a key ``image``, and whether a container has it. Aliases can make a loop: each value once."""
+    todo: list[tuple[Any, bool]] = [(document, False) for document in documents]
+    seen = set()
+    while todo:
+        value, of_container = todo.pop()
+        if not isinstance(value, (dict, list)) or (id(value), of_container) in seen:
+            continue
+        seen.add((id(value), of_container))
+        if isinstance(value, list):
+            todo += [(item, of_container) for item in value]
+            continue
+        for key, item in value.items():
+            if key == "image" and isinstance(item, str) and item:
+                yield item, of_container
+            todo.append((item, key in _CONTAINERS))

@@ -1,0 +1,221 @@
+"""Add-ons of a build: chosen by name, rendered to see their images, locked with chart, helm and images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundler.catalog import Catalog
+from bundler.errors import InputError
+from bundler.lockfile import Lock
+from bundler.resolve import BuildRequest, resolve
+from installer.bundle import mediatypes
+from installer.bundle.platform import Platform
+from tests.fakes.outside import Outside
+from tests.unit.catalogue_folders import overlaid
+
+AMD64 = Platform("linux/amd64")
+ARM64 = Platform("linux/arm64")
+BUILT_IN = Catalog.load()
+REQUEST = BuildRequest("1.30", (AMD64,), zstd="1.5.7", cni="flannel")
+DAEMON = "ghcr.io/flannel-io/flannel:v0.28.9"
+PLUGIN = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.1-flannel3"
+URL = "https://github.com/flannel-io/flannel/releases/download/v0.28.9/flannel.tgz"
+
+
+def rendering(*images: str) -> str:
+    return "".join(f"---\nspec: {{containers: [{{image: '{image}'}}]}}\n" for image in images)
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    return {"schema": 1, "name": "flannel", **fields}
+
+
+def site(tmp_path: Path, **fields: Any) -> Catalog:
+    return overlaid(tmp_path / "site", {"cni/flannel.yaml": document(**fields)})
+
+
+def test_a_lock_with_a_pod_network_holds_chart_helm_and_images() -> None:
+    lock = resolve(REQUEST, BUILT_IN, Outside(text=rendering(DAEMON, PLUGIN)))
+    (addon,) = lock.addons
+    assert (lock.cni, addon.name, addon.version, addon.kind) == ("flannel", "flannel", "v0.28.9", "cni")
+    assert (addon.namespace, addon.ready) == ("kube-flannel", ("daemonset/kube-flannel-ds",))
+    assert addon.namespace_labels == {"pod-security.kubernetes.io/enforce": "privileged"}
+    assert addon.values == {"podCidr": "${podSubnet}", "flannel": {"backend": "vxlan"}}
+    assert {"bridge", "host-local", "loopback", "portmap"} == set(addon.plugins)
+    assert (addon.source.origin, addon.source.trust, addon.images_told_by) == (URL, "first-seen", "helm")
+    (chart,) = (blob for blob in lock.blobs if blob.digest == addon.chart)
+    assert (chart.media_type, chart.size_bytes) == (mediatypes.HELM_CHART, len(URL))
+    assert [(file.component, file.version) for file in lock.files if file.component == "helm"] == [("helm", "3.18.4")]
+    images = {str(image.reference): image for image in lock.images if image.purpose == "flannel"}
+    assert set(images) == {DAEMON, PLUGIN}
+    assert {image.roles for image in images.values()} == {("cp", "worker")}
+    assert Lock.from_bytes(lock.to_bytes(), where="lock") == lock
+
+
+def test_without_a_chart_there_is_no_helm() -> None:
+    outside = Outside()
+    lock = resolve(replace(REQUEST, cni="none"), BUILT_IN, outside)
+    assert (lock.cni, lock.addons) == ("none", ())
+    assert not any("helm" in asked for asked in outside.asked)
+
+
+@pytest.mark.parametrize("asked", ["v0.26.3", "0.26.3"])
+def test_a_version_is_taken_as_asked(asked: str) -> None:
+    lock = resolve(replace(REQUEST, cni=f"flannel@{asked}"), BUILT_IN, Outside())
+    assert (lock.cni, lock.addons[0].version) == ("flannel", "v0.26.3")
+    assert "docker.io/flannel/flannel:v0.26.3" in {str(image.reference) for image in lock.images}
+
+
+def test_unknown_names_and_versions_are_answered_with_those_there_are() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(replace(REQUEST, cni="weave"), BUILT_IN, Outside())
+    assert caught.value.wanted == "one of none, flannel"
+    with pytest.raises(InputError) as caught:
+        resolve(replace(REQUEST, cni="flannel@1"), BUILT_IN, Outside())
+    assert (caught.value.wanted or "").startswith("one of v0.28.9, v0.28.8, ")
+
+
+def test_helm_is_told_what_the_installer_will_tell_it() -> None:
+    outside = Outside(text="")
+    resolve(replace(REQUEST, version="1.30.4"), BUILT_IN, outside)
+    (told,) = outside.releases
+    assert (told.name, told.namespace, told.kubernetes) == ("flannel", "kube-flannel", "1.30.4")
+    assert told.values == {"podCidr": "10.244.0.0/16", "flannel": {"backend": "vxlan"}}
+
+
+def test_the_version_of_kubernetes_in_the_values_is_the_real_one(tmp_path: Path) -> None:
+    outside = Outside(text="")
+    resolve(replace(REQUEST, version="1.29.3"), site(tmp_path, values={"tag": "${kubernetes}"}), outside)
+    assert outside.releases[0].values == {"tag": "v1.29.3"}
+
+
+def test_where_helm_cannot_be_executed_the_catalogue_tells_the_images() -> None:
+    outside = Outside(text=None)
+    lock = resolve(replace(REQUEST, platforms=(AMD64, ARM64)), BUILT_IN, outside)
+    assert lock.addons[0].images_told_by == "catalogue"
+    assert {DAEMON, PLUGIN} <= {str(image.reference) for image in lock.images}
+    assert [asked.partition(" renders")[0] for asked in outside.asked if "renders" in asked] == [AMD64, ARM64]
+
+
+def test_an_image_that_a_rendering_does_not_show_is_kept() -> None:
+    lock = resolve(REQUEST, BUILT_IN, Outside(text=rendering(DAEMON)))
+    assert PLUGIN in {str(image.reference) for image in lock.images}
+
+
+def test_an_image_that_the_catalogue_does_not_list_stops_the_build() -> None:
+    outside = Outside(text=rendering(DAEMON, "quay.io/other/thing:1"))
+    with pytest.raises(InputError, match="does not list") as caught:
+        resolve(REQUEST, BUILT_IN, outside)
+    assert caught.value.got == "quay.io/other/thing:1"
+    assert caught.value.where == f"chart flannel v0.28.9, {URL}"
+    assert "cni/flannel.yaml, versions.v0.28.9.images" in (caught.value.next_step or "")
+    assert not any(asked.startswith("registry.k8s.io") for asked in outside.asked)
+
+
+def test_an_overlay_gives_a_checksum_of_its_own(tmp_path: Path) -> None:
+    catalog = site(tmp_path, versions={"v0.28.9": {"sha256": "a" * 64}})
+    lock = resolve(REQUEST, catalog, Outside())
+    (addon,) = lock.addons
+    assert (addon.chart.hex, addon.source.trust, addon.source.catalogue) == ("a" * 64, "user", "site")
+    assert addon.source.origin == URL
+    assert {image.source.catalogue for image in lock.images} == {"built-in"}
+
+
+def test_an_overlay_without_a_list_takes_the_images_that_helm_shows(tmp_path: Path) -> None:
+    catalog = site(tmp_path, default="v9.0.0", versions={"v9.0.0": {}})
+    lock = resolve(REQUEST, catalog, Outside(text=rendering("site.example/ours:1")))
+    (image,) = (image for image in lock.images if image.purpose == "flannel")
+    assert (str(image.reference), image.source.catalogue) == ("site.example/ours:1", "site")
+    with pytest.raises(InputError, match="nobody can tell"):
+        resolve(REQUEST, catalog, Outside(text=None))
+
+
+def test_settings_of_an_overlay_are_named_as_its_word(tmp_path: Path) -> None:
+    values = {"podCidr": "${podSubnet}", "flannel": {"backend": "host-gw"}}
+    (addon,) = resolve(REQUEST, site(tmp_path, values=values), Outside()).addons
+    assert (addon.values, addon.source.trust, addon.source.catalogue) == (values, "first-seen", "site")
+    assert addon.ready == ("daemonset/kube-flannel-ds",)
+
+
+def test_an_image_that_kubernetes_needs_too_is_carried_once_for_every_role(tmp_path: Path) -> None:
+    catalog = site(tmp_path, versions={"v0.28.9": {"images": [DAEMON, "registry.k8s.io/etcd:3.5.15-0"]}})
+    lock = resolve(REQUEST, catalog, Outside())
+    (etcd,) = (image for image in lock.images if image.reference.repository == "etcd")
+    assert (etcd.purpose, etcd.roles, etcd.source.catalogue) == ("etcd", ("cp", "worker"), "built-in")
+
+
+def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
+    ours = {
+        "schema": 1,
+        "name": "ours",
+        "kind": "cni",
+        "default": "1.0.0",
+        "chart": {"name": "ours-chart", "url": "https://site.example/{version}.tgz"},
+        "namespace": "kube-system",
+        "values": {},
+        "ready": ["deployment/ours"],
+        "roles": ["worker"],
+        "versions": {"1.0.0": {"sha256": "b" * 64, "images": ["site.example/ours:1"]}},
+    }
+    catalog = overlaid(tmp_path / "site", {"cni/ours.yaml": ours})
+    assert catalog.networks() == ("flannel", "ours")
+    lock = resolve(replace(REQUEST, cni="ours"), catalog, Outside())
+    assert (lock.addons[0].source.origin, lock.addons[0].source.trust) == ("https://site.example/1.0.0.tgz", "user")
+    assert {image.roles for image in lock.images if image.purpose == "ours"} == {("worker",)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"nane": "x"}, "nane: unknown field"),
+        ({"kind": "network"}, "kind: wanted one of cni, addon"),
+        ({"chart": {"name": "flannel", "url": "ftp://x/{version}"}}, "chart.url: wanted an http(s) URL"),
+        ({"chart": {"name": "flannel", "url": "https://x/{arch}"}}, "chart.url: wanted an http(s) URL"),
+        ({"values": {"podCidr": "${podCIDR}"}}, "unknown fact ${podCIDR}"),
+        ({"ready": ["kube-flannel-ds"]}, "ready[0]: wanted daemonset/"),
+        ({"roles": ["master"]}, "roles: wanted one or both of cp, worker"),
+        ({"versions": {"newest": {}}}, "versions.newest: not a semantic version"),
+        ({"versions": {"v1.0.0": {"sha256": "12"}}}, "versions.v1.0.0.sha256: not a SHA-256 digest"),
+        ({"versions": {"v1.0.0": {"images": ["quay.io/A:1"]}}}, "versions.v1.0.0.images[0]: not an image reference"),
+        (
+            {"versions": {"v1.0.0": {"images": ["a.b/c:1", "a.b/c:1"]}}},
+            "versions.v1.0.0.images: an image is listed twice",
+        ),
+    ],
+)
+def test_says_where_an_addon_document_is_wrong(tmp_path: Path, fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError) as caught:
+        site(tmp_path, **fields).network("flannel")
+    assert problem in (caught.value.got or "")
+    assert caught.value.where == str(tmp_path / "site" / "cni" / "flannel.yaml")
+
+
+def test_an_addon_document_under_another_name_is_refused(tmp_path: Path) -> None:
+    for fields in ({"name": "flanel"}, {"kind": "addon"}):
+        with pytest.raises(InputError, match="another add-on than its name says"):
+            site(tmp_path, **fields).network("flannel")
+
+
+def test_a_moved_chart_keeps_its_checksum(tmp_path: Path) -> None:
+    one = {"cni/flannel.yaml": document(versions={"v0.28.9": {"sha256": "a" * 64}})}
+    moved = {"name": "flannel", "url": "https://site.example/flannel-{version}.tgz"}
+    two = {"cni/flannel.yaml": document(chart=moved, versions={"v0.28.9": {}})}
+    folders = [overlaid(tmp_path / name, documents).folders[1] for name, documents in (("one", one), ("two", two))]
+    version = Catalog((BUILT_IN.folders[0], *folders)).network("flannel").versions["v0.28.9"]
+    assert version.digest is not None
+    assert (version.source.origin, version.source.trust, version.source.catalogue) == (
+        "https://site.example/flannel-v0.28.9.tgz",
+        "user",
+        "two",
+    )
+    assert version.images == BUILT_IN.network("flannel").versions["v0.28.9"].images
+
+
+def test_every_built_in_version_lists_its_images() -> None:
+    for name in BUILT_IN.networks():
+        for version in BUILT_IN.network(name).versions.values():
+            assert version.images, f"{name} {version.version}"
