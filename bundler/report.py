@@ -31,7 +31,7 @@ def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: P
     image_bytes = _sum(sizes, (blob for image in lock.images for blob in image.blobs()))
     yield _row("images", len(lock.images), "image", image_bytes, pause)
     for addon in lock.addons:
-        yield _row(addon.kind, 1, "chart", sizes[addon.chart], f"{addon.name} {addon.version} ({_word(addon.source)})")
+        yield _row(addon.kind, 1, "chart", sizes[addon.chart], f"{addon.name} {addon.version}, {_word(addon.source)}")
         yield f"{'':<38}{_images_told(addon, lock.files)}"
     for runtime in lock.runtimes:
         yield _row("runtime", 1, "file", runtime.size_bytes, f"CPython {runtime.python} ({runtime.kind})")

@@ -50,7 +50,7 @@ def packed(files: dict[str, str | bytes]) -> bytes:
             else:
                 member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    return gzip.compress(plain.getvalue(), mtime=0)
+    return gzip.compress(plain.getvalue(), 1, mtime=0)
 
 
 def about(name: str = "flannel", version: str = "v0.28.9") -> str:
