@@ -33,7 +33,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.reference import Reference
 
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 120
 _OTHER_CPU = (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGSYS)
 """How a program made for another CPU or kernel ends."""
 _CLEAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

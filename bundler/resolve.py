@@ -110,6 +110,8 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     release = catalog.release(request.version)
     carried = catalog.files(release, platforms, with_charts=bool(chosen))
     files = sorted(carried, key=lambda file: (file.component, file.platform))
+    if chosen:
+        _demand_helm(release, files)
     sizes = ask_all(lambda file: lookup.file_size_bytes(file.url), files)
     sized = list(zip(files, sizes, strict=True))
     pause = _pause(release, lookup, _of(sized, "kubeadm"))
@@ -134,6 +136,18 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
         blobs=_unique(blobs),
         addons=tuple(addon.bundled for addon in addons),
     )
+
+
+def _demand_helm(release: Release, files: Iterable[ReleaseFile]) -> None:
+    """Charts are rendered and installed by the helm that the catalogue chooses for this Kubernetes."""
+    if not any(file.component == "helm" for file in files):
+        raise InputError(
+            "the catalogue chooses no helm for this Kubernetes",
+            where=f"kubernetes/v{release.minor}.yaml, components",
+            wanted="helm, to install the chart",
+            got="none",
+            next_step="choose one there (--catalog DIR), or build with --cni none",
+        )
 
 
 def _of(files: Iterable[tuple[ReleaseFile, int]], component: str) -> list[tuple[ReleaseFile, int]]:

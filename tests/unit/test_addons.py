@@ -15,7 +15,7 @@ from bundler.resolve import BuildRequest, resolve
 from installer.bundle import mediatypes
 from installer.bundle.platform import Platform
 from tests.fakes.outside import Outside
-from tests.unit.catalogue_folders import overlaid
+from tests.unit.catalogue_folders import overlaid, sums
 
 AMD64 = Platform("linux/amd64")
 ARM64 = Platform("linux/arm64")
@@ -213,6 +213,28 @@ def test_a_moved_chart_keeps_its_checksum(tmp_path: Path) -> None:
         "two",
     )
     assert version.images == BUILT_IN.network("flannel").versions["v0.28.9"].images
+
+
+def test_a_kubernetes_without_a_helm_carries_no_chart(tmp_path: Path) -> None:
+    place = {"mode": "0755", "target": "/usr/local/bin/x"}
+    binary = {"url": "https://site.example/{version}/{arch}", "roles": ["cp"], "placement": place}
+    names = ("kubeadm", "kubectl", "kubelet")
+    images = {"coredns": "v1", "etcd": "4", "pause": "5"}
+    minor = {
+        "schema": 1,
+        "minor": "1.99",
+        "kubeadm_api": "v1beta4",
+        "binaries": dict.fromkeys(names, binary),
+        "releases": {
+            "1.99.0": {"images": images, "sha256": {name: sums(c) for name, c in zip(names, "abc", strict=True)}}
+        },
+    }
+    outside = Outside()
+    with pytest.raises(InputError, match="chooses no helm"):
+        resolve(
+            replace(REQUEST, version="1.99"), overlaid(tmp_path / "site", {"kubernetes/v1.99.yaml": minor}), outside
+        )
+    assert outside.asked == []
 
 
 def test_every_built_in_version_lists_its_images() -> None:
