@@ -29,28 +29,28 @@ def test_another_chart_is_refused(name: str, version: str) -> None:
     assert (caught.value.wanted, caught.value.got) == (f"{name} {version}", "flannel v0.28.9")
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"<html>",
-        gzip.compress(b"no tar"),
-        gzip.compress(b""),
-        chart()[:-9],
-        chart()[:-6] + b"\0\0" + chart()[-4:],
-        packed({"Chart.yaml": about()}),
-        packed({"flannel/values.yaml": ""}),
-        packed({"flannel/Chart.yaml": about(), "other/values.yaml": ""}),
-        packed({"flannel/Chart.yaml": about(), "/etc/passwd": ""}),
-        packed({"flannel/Chart.yaml": about(), "flannel/../../x": ""}),
-        packed({"./flannel/Chart.yaml": about()}),
-        packed({"flannel/Chart.yaml": about(), "flannel\\..\\x": ""}),
-        packed({"flannel/Chart.yaml": about(), "flannel/values.yaml -> /etc/passwd": ""}),
-        packed({"flannel/Chart.yaml -> /etc/passwd": ""}),
-        packed({"flannel/Chart.yaml": "[]"}),
-        packed({"flannel/Chart.yaml": b"\xff\xfe"}),
-    ],
-)
+WRONG = {
+    "empty": b"",
+    "a web page": b"<html>",
+    "no tar": gzip.compress(b"no tar", mtime=0),
+    "an empty tar": gzip.compress(b"", mtime=0),
+    "cut off": chart()[:-9],
+    "damaged": chart()[:-6] + b"\0\0" + chart()[-4:],
+    "no folder": packed({"Chart.yaml": about()}),
+    "no Chart.yaml": packed({"flannel/values.yaml": ""}),
+    "two folders": packed({"flannel/Chart.yaml": about(), "other/values.yaml": ""}),
+    "an absolute path": packed({"flannel/Chart.yaml": about(), "/etc/passwd": ""}),
+    "a path upwards": packed({"flannel/Chart.yaml": about(), "flannel/../../x": ""}),
+    "a path with a dot": packed({"./flannel/Chart.yaml": about()}),
+    "a path of Windows": packed({"flannel/Chart.yaml": about(), "flannel\\..\\x": ""}),
+    "a link": packed({"flannel/Chart.yaml": about(), "flannel/values.yaml -> /etc/passwd": ""}),
+    "a linked Chart.yaml": packed({"flannel/Chart.yaml -> /etc/passwd": ""}),
+    "a Chart.yaml of another shape": packed({"flannel/Chart.yaml": "[]"}),
+    "a Chart.yaml that is no text": packed({"flannel/Chart.yaml": b"\xff\xfe"}),
+}
+
+
+@pytest.mark.parametrize("data", WRONG.values(), ids=WRONG)
 def test_what_is_no_chart_is_refused(data: bytes) -> None:
     with pytest.raises(IntegrityError, match="not a Helm chart") as caught:
         demand_chart(data, "flannel", "v0.28.9", where="here")
