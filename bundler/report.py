@@ -82,7 +82,7 @@ def _images_told(addon: BundledAddon, files: Iterable[BundledFile]) -> str:
     helm = next((f"helm {item.version}" for item in files if item.component == "helm"), "helm")
     if addon.images_told_by == "helm":
         return f"images as {helm} renders them"
-    return f"images as the catalogue lists them; {helm}"
+    return f"images from the catalogue; {helm}"
 
 
 def built_lines(built: Built) -> Iterator[str]:
@@ -93,7 +93,7 @@ def built_lines(built: Built) -> Iterator[str]:
     yield f"identity  {made.identity}"
     yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
     for addon in built.addons:
-        told = "as helm renders them" if addon.images_told_by == "helm" else "as the catalogue lists them"
+        told = "as helm renders them" if addon.images_told_by == "helm" else "from the catalogue"
         yield f"{addon.kind:<9} {addon.name} {addon.version}, chart {_word(addon.source)}, images {told}"
     for version in sorted(set(built.glibc)):
         yield f"runtime   needs glibc {version} or newer on the node"

@@ -137,7 +137,7 @@ def test_a_plan_names_the_chart_and_does_not_fetch_helm(site: Site, tmp_path: Pa
     (row,) = (number for number, line in enumerate(lines) if line.startswith("  cni "))
     assert lines[row].split()[1:3] == ["1", "chart"]
     assert lines[row].endswith("site v1.2.3, first-seen (catalogue own)")
-    assert lines[row + 1].endswith("images as the catalogue lists them; helm 3.18.4")
+    assert lines[row + 1].endswith("images from the catalogue; helm 3.18.4")
     assert all(len(line) <= 80 for line in lines[row : row + 2])
 
 

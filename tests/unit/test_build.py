@@ -75,7 +75,7 @@ FLANNEL = BundledAddon(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm renders them"), ("catalogue", "the catalogue lists")])
+@pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm renders them"), ("catalogue", "from the catalogue")])
 def test_a_pod_network_is_named_with_whose_word_its_chart_and_images_are(told_by: str, told: str) -> None:
     made = MediaSet(Path("dist/k8s"), Path("x.tar.zst"), Path("k8s.lock.json"), IDENTITY, 1, False)
     addon = replace(FLANNEL, images_told_by=told_by)
@@ -85,7 +85,10 @@ def test_a_pod_network_is_named_with_whose_word_its_chart_and_images_are(told_by
     assert len(line) <= 80
 
 
-@pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm 3.18.4 renders them"), ("catalogue", "helm 3.18.4")])
+@pytest.mark.parametrize(
+    ("told_by", "told"),
+    [("helm", "as helm 3.18.4 renders them"), ("catalogue", "images from the catalogue; helm 3.18.4")],
+)
 def test_inspect_shows_the_add_ons(told_by: str, told: str) -> None:
     index = small_bundle().index
     helm = replace(index.files[0], component="helm", version="3.18.4")
