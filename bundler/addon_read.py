@@ -23,7 +23,7 @@ from installer.bundle.strict import Fields
 
 T = TypeVar("T")
 SCHEMA = 1
-_SETTINGS = ("default", "namespace", "namespace_labels", "values", "ready", "plugins", "roles")
+_SETTINGS = ("default", "namespace", "namespace_labels", "values", "ready", "plugins", "roles", "notes")
 """What decides how an add-on is installed; a catalogue that gives any of them has a word in it."""
 
 
@@ -45,6 +45,7 @@ def read_addon(document: object, *, where: str, layer: Layer, below: Addon | Non
         "ready": given("ready", lambda: read_ready(fields)),
         "plugins": given("plugins", lambda: tuple(fields.texts("plugins", []))),
         "roles": given("roles", lambda: read_roles(fields)),
+        "notes": given("notes", lambda: tuple(fields.texts("notes", []))),
     }
     versions = dict(below.versions) if below else {}
     listed = fields.mapping("versions", optional=True)

@@ -148,6 +148,7 @@ def _bundled(chosen: ChosenAddon, chart: Descriptor, told_by: str) -> BundledAdd
         values=addon.values,
         ready=addon.ready,
         plugins=addon.plugins,
+        notes=addon.notes,
         images_told_by=told_by,
         source=source,
     )

@@ -188,6 +188,7 @@ class Addon:
     ready: tuple[str, ...]
     plugins: tuple[str, ...]
     roles: tuple[str, ...]
+    notes: tuple[str, ...]
     versions: dict[str, AddonVersion]
     catalogue: str
 

@@ -45,6 +45,7 @@ def test_a_lock_with_a_pod_network_holds_chart_helm_and_images() -> None:
     assert (addon.namespace, addon.ready) == ("kube-flannel", ("daemonset/kube-flannel-ds",))
     assert addon.namespace_labels == {"pod-security.kubernetes.io/enforce": "privileged"}
     assert addon.values == {"podCidr": "${podSubnet}", "flannel": {"backend": "vxlan"}}
+    assert any("NetworkPolicy" in note for note in addon.notes)
     assert {"bridge", "host-local", "loopback", "portmap"} == set(addon.plugins)
     assert (addon.source.origin, addon.source.trust, addon.images_told_by) == (URL, "first-seen", "helm")
     (chart,) = (blob for blob in lock.blobs if blob.digest == addon.chart)
