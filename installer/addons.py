@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from installer.bundle.addon import BundledAddon
@@ -15,6 +15,7 @@ from installer.bundle.index import BundleIndex
 from installer.bundle.values import fill
 from installer.config import ClusterConfig
 from installer.errors import InputError
+from installer.facts import Address
 from installer.render import kubeadm as render
 
 _POD_SUBNET = "${podSubnet}"
@@ -22,8 +23,13 @@ _DNS_ADDRESS_NUMBER = 10
 """kubeadm gives the cluster's DNS Service this address of the service network, counted from its first."""
 
 
-def cluster_facts(config: ClusterConfig, node: render.NodeIdentity, kubernetes: str) -> dict[str, str]:
-    """Every fact that values may name (see :data:`installer.bundle.values.SAMPLE`), of this cluster."""
+def cluster_facts(
+    config: ClusterConfig, node: render.NodeIdentity, kubernetes: str, addresses: Iterable[Address]
+) -> dict[str, str]:
+    """Every fact that values may name (see :data:`installer.bundle.values.SAMPLE`), of this cluster.
+
+    ``addresses`` are those of this node; the one it is known by says what network the nodes are in.
+    """
     endpoint = render.endpoint_of(config, node)
     return {
         "apiHost": endpoint.host,
@@ -31,6 +37,7 @@ def cluster_facts(config: ClusterConfig, node: render.NodeIdentity, kubernetes: 
         "clusterDNS": str(ipaddress.ip_network(config.service_subnet)[_DNS_ADDRESS_NUMBER]),
         "dnsDomain": config.dns_domain,
         "kubernetes": f"v{kubernetes.lstrip('v')}",
+        "nodeNetwork": _network_of(node.address, addresses),
         "podSubnet": config.pod_subnet,
         "serviceSubnet": config.service_subnet,
     }
@@ -85,6 +92,16 @@ def addon_notes(index: BundleIndex) -> Iterator[str]:
         what = "pod network" if addon.kind == "cni" else "add-on"
         yield f"{what} {addon.name} {addon.version} (chart {addon.source.trust}, {addon.source.origin})"
         yield from addon.notes
+
+
+def _network_of(address: str, addresses: Iterable[Address]) -> str:
+    """The first address of the network that ``address`` is in: where the way to it leads, the other nodes are.
+
+    A node's own address would not do, as the way to that leads nowhere; nor the default route, which may not exist.
+    """
+    prefix_length = next((item.prefix_length for item in addresses if item.address == address), None)
+    network = address if prefix_length is None else f"{address}/{prefix_length}"
+    return str(ipaddress.ip_network(network, strict=False).network_address)
 
 
 def _disagreeing(template: Any, values: Any, subnet: str, path: str = "") -> Iterator[tuple[str, Any]]:

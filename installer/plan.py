@@ -50,7 +50,7 @@ def build_plan(
     node = render.NodeIdentity(node_name(config, facts), address)
     settings = runtime_settings(bundle.index, role, platform, config)
     version = _component(bundle.index, role, platform, _CONTAINERD).version
-    before, after = ((), ()) if join else _addon_phases(bundle, platform, config, node)
+    before, after = ((), ()) if join else _addon_phases(bundle, platform, config, facts, node)
     phases = (
         Phase("kernel", (KernelModules(), KernelSysctls(), SwapOff())),
         Phase("files", _file_steps(bundle, role, platform, settings.socket)),
@@ -150,14 +150,14 @@ def _cluster_steps(
 
 
 def _addon_phases(
-    bundle: BundleContent, platform: Platform, config: ClusterConfig, node: render.NodeIdentity
+    bundle: BundleContent, platform: Platform, config: ClusterConfig, facts: NodeFacts, node: render.NodeIdentity
 ) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
     """The pod network, without which the node does not become Ready, and the other add-ons, which need it to be."""
     index = bundle.index
     if not index.addons:
         return (), ()
     _component(index, "cp", platform, _HELM)
-    known = cluster_facts(config, node, index.kubernetes)
+    known = cluster_facts(config, node, index.kubernetes, facts.addresses)
     timeout_seconds = config.timeouts.addon_seconds
     steps: dict[str, tuple[Step, ...]] = {"cni": (), "addon": ()}
     for addon in index.addons:

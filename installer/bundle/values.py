@@ -17,6 +17,7 @@ SAMPLE: Mapping[str, str] = {
     "clusterDNS": "10.96.0.10",
     "dnsDomain": "cluster.local",
     "kubernetes": "v1.30.14",
+    "nodeNetwork": "192.0.2.0",
     "podSubnet": "10.244.0.0/16",
     "serviceSubnet": "10.96.0.0/12",
 }

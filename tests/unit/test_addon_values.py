@@ -12,6 +12,7 @@ from installer.bundle.addon import BundledAddon
 from installer.bundle.values import SAMPLE
 from installer.config import ClusterConfig
 from installer.errors import InputError
+from installer.facts import Address
 from installer.render.kubeadm import NodeIdentity
 from installer.settings import Endpoint
 from tests.fakes.addons import FLANNEL, METRICS
@@ -19,16 +20,17 @@ from tests.fakes.small_bundle import small_bundle, without_component
 from tests.unit.test_plan import CONFIG, cp_plan
 
 NODE = NodeIdentity("cp-1", "10.0.24.31")
+ADDRESSES = (Address("192.168.7.4", 24, "eth1"), Address("10.0.24.31", 22, "eth0"))
 
 
 def values(own: dict[str, Any], addon: BundledAddon = FLANNEL) -> dict[str, Any]:
     config = replace(CONFIG, addons={addon.name: own})
-    return values_of(addon, config, cluster_facts(config, NODE, "1.30.14"))
+    return values_of(addon, config, cluster_facts(config, NODE, "1.30.14", ADDRESSES))
 
 
 def test_every_fact_that_values_may_name_is_known_of_a_cluster() -> None:
-    found = cluster_facts(CONFIG, NODE, "1.30.14")
-    assert found == dict(SAMPLE) | {"apiHost": "10.0.24.31"}
+    found = cluster_facts(CONFIG, NODE, "1.30.14", ADDRESSES)
+    assert found == dict(SAMPLE) | {"apiHost": "10.0.24.31", "nodeNetwork": "10.0.24.0"}
 
 
 def test_facts_follow_cluster_yaml() -> None:
@@ -38,7 +40,7 @@ def test_facts_follow_cluster_yaml() -> None:
         service_subnet="fd00:10:96::/108",
         dns_domain="plant.local",
     )
-    found = cluster_facts(config, NODE, "1.30.14")
+    found = cluster_facts(config, NODE, "1.30.14", ADDRESSES)
     assert (found["apiHost"], found["apiPort"]) == ("api.plant.local", "8443")
     assert (found["clusterDNS"], found["dnsDomain"]) == ("fd00:10:96::a", "plant.local")
 

@@ -26,6 +26,11 @@ PLUGIN = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.1-flannel3"
 URL = "https://github.com/flannel-io/flannel/releases/download/v0.28.9/flannel.tgz"
 
 
+def flannel(network: str) -> dict[str, Any]:
+    """The settings of the daemon itself."""
+    return {"backend": "vxlan", "args": ["--ip-masq", "--kube-subnet-mgr", f"--iface-can-reach={network}"]}
+
+
 def rendering(*images: str) -> str:
     return "".join(f"---\nspec: {{containers: [{{image: '{image}'}}]}}\n" for image in images)
 
@@ -44,7 +49,7 @@ def test_a_lock_with_a_pod_network_holds_chart_helm_and_images() -> None:
     assert (lock.cni, addon.name, addon.version, addon.kind) == ("flannel", "flannel", "v0.28.9", "cni")
     assert (addon.namespace, addon.ready) == ("kube-flannel", ("daemonset/kube-flannel-ds",))
     assert addon.namespace_labels == {"pod-security.kubernetes.io/enforce": "privileged"}
-    assert addon.values == {"podCidr": "${podSubnet}", "flannel": {"backend": "vxlan"}}
+    assert addon.values == {"podCidr": "${podSubnet}", "flannel": flannel("${nodeNetwork}")}
     assert any("NetworkPolicy" in note for note in addon.notes)
     assert {"bridge", "host-local", "loopback", "portmap"} == set(addon.plugins)
     assert (addon.source.origin, addon.source.trust, addon.images_told_by) == (URL, "first-seen", "helm")
@@ -85,7 +90,7 @@ def test_helm_is_told_what_the_installer_will_tell_it() -> None:
     resolve(replace(REQUEST, version="1.30.4"), BUILT_IN, outside)
     (told,) = outside.releases
     assert (told.name, told.namespace, told.kubernetes) == ("flannel", "kube-flannel", "1.30.4")
-    assert told.values == {"podCidr": "10.244.0.0/16", "flannel": {"backend": "vxlan"}}
+    assert told.values == {"podCidr": "10.244.0.0/16", "flannel": flannel("192.0.2.0")}
 
 
 def test_the_version_of_kubernetes_in_the_values_is_the_real_one(tmp_path: Path) -> None:
