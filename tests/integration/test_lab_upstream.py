@@ -1,4 +1,7 @@
-"""The mini upstream as a process: what it serves, that it stops when told, and that a second start is quick."""
+"""The mini upstream as a process: what it serves, that it stops when told, and that a second start is quick.
+
+Of the real upstream, what this machine has compiled already.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,9 @@ import pytest
 import yaml
 
 from installer.bundle import mediatypes
+from tests.lab.profiles import flannel
+from tests.lab.profiles.compiled import BUILDS, FLANNEL, HELM
+from tests.lab.toolchain import built_already
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS_WHEN_CACHED = 3
@@ -194,3 +200,36 @@ def test_binaries_are_for_the_real_profile_only(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "real profile" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[str, Path]:
+    """Helm and flannel's programs by name, where a real upstream was made before; nothing is compiled for a test."""
+    builds = [build for build in BUILDS if build.module in ("helm", "flannel", "flannel-cni-plugin")]
+    folders = {build.module: built_already(build) for build in builds}
+    if missing := [module for module, folder in folders.items() if folder is None]:
+        pytest.skip(f"not compiled here yet: {', '.join(missing)}")
+    return {name: folder / name for build in builds if (folder := folders[build.module]) for name in build.programs}
+
+
+def said(*argv: str | Path, **environment: str) -> str:
+    """What a program prints, on either stream."""
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def test_the_compiled_network_programs_tell_their_versions(compiled: dict[str, Path]) -> None:
+    assert said(compiled["helm"], "version", "--short").startswith(f"v{HELM}")
+    assert said(compiled["flanneld"], "--version").strip() == f"v{FLANNEL}"
+    spoken = json.loads(said(compiled["flannel"], CNI_COMMAND="VERSION"))
+    assert "0.3.1" in spoken["supportedVersions"]
+
+
+def test_the_chart_names_exactly_the_images_that_are_served(compiled: dict[str, Path], tmp_path: Path) -> None:
+    chart = tmp_path / "flannel.tgz"
+    chart.write_bytes(flannel.packed_chart())
+    rendered = said(
+        compiled["helm"], "template", "flannel", str(chart), "--namespace", "kube-flannel", HOME=str(tmp_path)
+    )
+    named = set(re.findall(r"^\s*(?:- )?image: (\S+)$", rendered, re.MULTILINE))
+    assert named == {flannel.FLANNEL_IMAGE, flannel.PLUGIN_IMAGE}

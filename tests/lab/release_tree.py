@@ -63,11 +63,14 @@ LAYOUTS = {
         "SHA256SUMS",
         "named",
     ),
+    "helm": Layout("https://get.helm.sh/helm-v{version}-linux-{arch}.tar.gz", "{file}.sha256sum", "named"),
     **{
         name: Layout(f"https://dl.k8s.io/release/v{{version}}/bin/linux/{{arch}}/{name}", "{file}.sha256", "bare")
         for name in _KUBERNETES_BINARIES
     },
 }
+CHARTS = {"flannel": f"{_GITHUB}/flannel-io/flannel/releases/download/{{version}}/flannel.tgz"}
+"""Where a pod network's project publishes its chart; there is no checksum file beside it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,17 @@ class ReleaseTree:
         """Publishes a containerd archive; ``facts`` are its config schema, sandbox image and tested runc."""
         self.add_file("containerd", version, data, made)
         self._facts[version] = dict(facts)
+
+    def add_network(self, name: str, version: str, chart: bytes, made: str) -> None:
+        """Publishes the packed ``chart`` of a pod network and makes it the overlay's version of that network."""
+        path = self._out / "files" / CHARTS[name].replace("{version}", version).removeprefix("https://")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chart)
+        digest = hashlib.sha256(chart).hexdigest()
+        document = {"schema": 1, "name": name, "kind": "cni", "default": version}
+        overlay = self._out / "catalog" / "cni" / f"{name}.yaml"
+        _write_yaml(overlay, {**document, "versions": {version: {"sha256": digest}}})
+        self._parts.append(Part(f"{name}.tgz", version, made))
 
     def add_image(self, address: str, reference: str, parts: ImageParts, made: str) -> None:
         """Pushes an image to the registry at ``address`` under its whole name."""
@@ -152,14 +166,14 @@ class ReleaseTree:
         }
 
 
-def archive(members: Mapping[str, Path | bytes]) -> bytes:
-    """A gzip'd tar as releases are packed: these files with mode 0755, in this order, the same bytes every time."""
+def archive(members: Mapping[str, Path | bytes], *, mode: int = 0o755) -> bytes:
+    """A gzip'd tar as releases are packed: these files with this mode, in this order, the same bytes every time."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members.items():
             data = content.read_bytes() if isinstance(content, Path) else content
             member = tarfile.TarInfo(name)
-            member.mode, member.size = 0o755, len(data)
+            member.mode, member.size = mode, len(data)
             tar.addfile(member, io.BytesIO(data))
     return gzip.compress(plain.getvalue(), 4, mtime=0)
 

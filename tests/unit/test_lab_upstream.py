@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -11,12 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.lab.cache import cached, key_of
 from tests.lab.debian import upstream_version
+from tests.lab.errors import LabError
 from tests.lab.filetree import requested_part
 from tests.lab.images import ImageConfig, digest_of, image, layer, tree_layer
-from tests.lab.release_tree import archive
+from tests.lab.profiles.flannel import pack_chart
+from tests.lab.release_tree import ReleaseTree, archive
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +163,55 @@ def test_an_archive_keeps_names_and_order(tmp_path: Path) -> None:
     data = archive({"./b": b"2", "./a": b"1"})
     assert list(names_in(data)) == ["./b", "./a"]
     assert archive({"./b": b"2", "./a": b"1"}) == data
+
+
+CHART = {
+    ".helmignore": b"tests/\n.helmignore\n",
+    "Chart.yaml": b"apiVersion: v1\nappVersion: v0.1.0\nname: flannel\nversion: v0.1.0\n",
+    "templates/config.yaml": b"kind: ConfigMap\n",
+    "templates/account.yaml": b"kind: ServiceAccount\n",
+    "tests/config_test.yaml": b"suite: of the chart's own\n",
+    "values.yaml": b"flannel:\n  image:\n    tag: v0.1.0\n  image_cni:\n    tag: v1.0.0\n",
+}
+
+
+def test_the_chart_is_packed_as_its_release_job_does() -> None:
+    data = pack_chart(CHART, "v0.2.0")
+    assert pack_chart(dict(reversed(CHART.items())), "v0.2.0") == data
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        assert {member.mode for member in tar} == {0o644}
+    templates = ["flannel/templates/account.yaml", "flannel/templates/config.yaml"]
+    assert list(files) == ["flannel/Chart.yaml", "flannel/values.yaml", *templates]
+    about = yaml.safe_load(files["flannel/Chart.yaml"])
+    assert (about["version"], about["appVersion"]) == ("v0.2.0", "v0.2.0")
+    values = yaml.safe_load(files["flannel/values.yaml"])["flannel"]
+    assert (values["image"]["tag"], values["image_cni"]["tag"]) == ("v0.2.0", "v1.0.0")
+
+
+def test_a_chart_without_an_image_tag_is_refused() -> None:
+    with pytest.raises(LabError, match="image tag"):
+        pack_chart({**CHART, "values.yaml": b"flannel: {}\n"}, "v0.2.0")
+
+
+def test_a_pod_network_is_published_and_laid_over_the_catalogue(tmp_path: Path) -> None:
+    tree = ReleaseTree(tmp_path, "real", "1.30.14")
+    tree.add_file("helm", "3.18.6", b"helm", "compiled")
+    tree.add_network("flannel", "v0.26.7", b"chart", "upstream's")
+    tree.finish()
+    files = tmp_path / "files"
+    assert (files / "github.com/flannel-io/flannel/releases/download/v0.26.7/flannel.tgz").read_bytes() == b"chart"
+    helm = hashlib.sha256(b"helm").hexdigest()
+    name = "helm-v3.18.6-linux-amd64.tar.gz"
+    assert (files / "get.helm.sh" / f"{name}.sha256sum").read_text() == f"{helm}  {name}\n"
+    assert yaml.safe_load((tmp_path / "catalog/components/helm.yaml").read_text())["versions"] == {
+        "3.18.6": {"sha256": {"amd64": helm}}
+    }
+    assert yaml.safe_load((tmp_path / "catalog/cni/flannel.yaml").read_text()) == {
+        "schema": 1,
+        "name": "flannel",
+        "kind": "cni",
+        "default": "v0.26.7",
+        "versions": {"v0.26.7": {"sha256": hashlib.sha256(b"chart").hexdigest()}},
+    }
+    assert [part["name"] for part in json.loads((tmp_path / "parts.json").read_text())] == ["helm", "flannel.tgz"]

@@ -8,6 +8,11 @@ from tests.lab.toolchain import GoBuild
 CONTAINERD = "2.0.11"
 CONTAINERD_RUNC = "1.3.6"
 """The runc this containerd release is tested with, by its own tree."""
+HELM = "3.18.6"
+FLANNEL = "0.26.7"
+"""0.28.4 and later want a newer compiler than the pinned one; the module proxy did not give 0.27.3 and 0.27.4."""
+FLANNEL_CNI_PLUGIN = "1.6.2-flannel1"
+"""The plugin image that flannel's chart names; what is in it is in :data:`BUILDS`."""
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
 _VERSION = {
     "gitVersion": f"v{KUBERNETES}",
@@ -57,5 +62,20 @@ BUILDS = (
         {"crictl": "github.com/kubernetes-sigs/cri-tools/cmd/crictl"},
         {"github.com/kubernetes-sigs/cri-tools/pkg/version.Version": f"v{CRICTL}"},
     ),
+    GoBuild(
+        "helm",
+        {"helm": "helm.sh/helm/v3/cmd/helm"},
+        {"helm.sh/helm/v3/internal/version.version": f"v{HELM}"},
+    ),
+    # With cgo, as upstream's own for amd64: flanneld's udp backend is partly C there and cannot be left out.
+    GoBuild(
+        "flannel",
+        {"flanneld": "github.com/flannel-io/flannel"},
+        {"github.com/flannel-io/flannel/pkg/version.Version": f"v{FLANNEL}"},
+        ("cgo", "netgo", "osusergo"),
+    ),
+    # The module proxy does not give github.com/flannel-io/cni-plugin. This is the same plugin in the last release of
+    # the project it was part of before, so it is real but older than the tag of its image.
+    GoBuild("flannel-cni-plugin", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}),
 )
 ETCD_PREFIX = f"etcd-v{ETCD}-linux-amd64"

@@ -1,4 +1,4 @@
-"""The pieces that more than one profile serves: Debian's runtime, and our pause."""
+"""The pieces that more than one profile serves: Debian's runtime and iptables, and our pause."""
 
 from __future__ import annotations
 
@@ -9,9 +9,29 @@ from typing import Any
 from tests.lab import debian
 from tests.lab.cache import cached, key_of
 from tests.lab.commands import run
+from tests.lab.images import Layer, tree_layer
 from tests.lab.release_tree import ReleaseTree, archive
 
 RUNTIME_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
+IPTABLES_PACKAGES = (
+    "conntrack",
+    "iptables",
+    "libc6",
+    "libip4tc2",
+    "libip6tc2",
+    "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libnftnl11",
+    "libxtables12",
+)
+"""What kube-proxy and flannel call, and the libraries of that; nothing else of a distribution is in their images."""
+_NOT_IN_IMAGES = ("usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit")
+_IPTABLES_LINKS = {
+    f"usr/sbin/{name}": "xtables-nft-multi"
+    for family in ("iptables", "ip6tables")
+    for name in (family, f"{family}-save", f"{family}-restore")
+}
 _PAUSE_SOURCE = Path(__file__).parents[1] / "pause" / "pause.c"
 _SANDBOX = re.compile(r'sandbox_image = "([^"]+)"')
 
@@ -43,6 +63,12 @@ def add_debian_runc_and_plugins(tree: ReleaseTree) -> None:
     data = archive({f"./{path.name}": path for path in plugins})
     version = debian_version("containernetworking-plugins")
     tree.add_file("cni-plugins", version, data, "Debian's package, packed as a release")
+
+
+def iptables_userland() -> Layer:
+    """iptables (as nftables, which is what the lab's machines use) and conntrack with their libraries."""
+    root = debian.unpacked(IPTABLES_PACKAGES)
+    return tree_layer(root, leave_out=_NOT_IN_IMAGES, links=_IPTABLES_LINKS)
 
 
 def pause() -> Path:

@@ -7,36 +7,18 @@ from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.cache import key_of
-from tests.lab.images import ImageConfig, ImageParts, Layer, image, layer, tree_layer
-from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, pieces
-from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX
+from tests.lab.images import ImageConfig, ImageParts, image, layer
+from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, flannel, pieces
+from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM
 from tests.lab.progress import say, timed
 from tests.lab.registry import running_registry
 from tests.lab.release_tree import ReleaseTree, archive
 from tests.lab.toolchain import build_key, built
 
 _COMPILED = "compiled from upstream's source"
+_COMPILED_OTHERWISE = {"flannel": flannel.PLUGIN_MADE}
 _GIVEN = "a release binary that was given"
 _CONTAINERD_SANDBOX = "registry.k8s.io/pause:3.10"
-PROXY_PACKAGES = (
-    "conntrack",
-    "iptables",
-    "libc6",
-    "libip4tc2",
-    "libip6tc2",
-    "libmnl0",
-    "libnetfilter-conntrack3",
-    "libnfnetlink0",
-    "libnftnl11",
-    "libxtables12",
-)
-"""What kube-proxy calls, and the libraries of that; nothing else of a distribution is in its image."""
-_PROXY_LEFT_OUT = ("usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit")
-_PROXY_LINKS = {
-    f"usr/sbin/{name}": "xtables-nft-multi"
-    for family in ("iptables", "ip6tables")
-    for name in (family, f"{family}-save", f"{family}-restore")
-}
 
 
 def given_binaries(folder: Path | None) -> dict[str, Path]:
@@ -50,7 +32,7 @@ def given_binaries(folder: Path | None) -> dict[str, Path]:
 
 def inputs(given: Mapping[str, Path]) -> list[str]:
     """What the profile is made from, for the key of its tree."""
-    packages = debian.candidates([*pieces.RUNTIME_PACKAGES, *PROXY_PACKAGES])
+    packages = debian.candidates([*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *flannel.PACKAGES])
     return [
         repr(packages),
         *(build_key(build) for build in BUILDS),
@@ -66,16 +48,20 @@ def make(out: Path, given: Mapping[str, Path]) -> None:
             programs |= {name: built(build) / name for name in build.programs if name not in given}
 
     def made(name: str) -> str:
-        return _GIVEN if name in given else _COMPILED
+        return _GIVEN if name in given else _COMPILED_OTHERWISE.get(name, _COMPILED)
 
     tree = ReleaseTree(out, "real", KUBERNETES)
     with timed("release", "release files"):
         _add_files(tree, programs, made)
-    with timed("images", f"{len(IMAGES)} images"), running_registry(out / "registry", read_only=False) as address:
+    networks = flannel.images(programs)
+    count = len(IMAGES) + len(networks)
+    with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
             program = name.rpartition("/")[2]
             how = "ours, a few lines of C" if name == "pause" else made(program)
             tree.add_image(address, f"registry.k8s.io/{name}:{tag}", _image(program, programs), how)
+        for reference, program, parts in networks:
+            tree.add_image(address, reference, parts, made(program))
     tree.finish()
 
 
@@ -89,6 +75,8 @@ def _add_files(tree: ReleaseTree, programs: Mapping[str, Path], made: Callable[[
     tree.add_containerd(CONTAINERD, archive(containerd), made("containerd"), facts)
     pieces.add_debian_runc_and_plugins(tree)
     tree.add_file("crictl", CRICTL, archive({"crictl": programs["crictl"]}), made("crictl"))
+    tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
+    tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
 
 
 def _image(program: str, programs: Mapping[str, Path]) -> ImageParts:
@@ -99,15 +87,9 @@ def _image(program: str, programs: Mapping[str, Path]) -> ImageParts:
         config = ImageConfig(entrypoint=("/coredns",))
         return image({"amd64": [layer({"coredns": programs[program]})]}, config, flavour="oci", attested=True)
     binary = layer({f"usr/local/bin/{name}": programs[name] for name in _programs_of(program)})
-    layers = [_proxy_userland(), binary] if program == "kube-proxy" else [binary]
+    layers = [pieces.iptables_userland(), binary] if program == "kube-proxy" else [binary]
     return image({"amd64": layers}, ImageConfig(entrypoint=(f"/usr/local/bin/{program}",)))
 
 
 def _programs_of(image_name: str) -> tuple[str, ...]:
     return ("etcd", "etcdctl", "etcdutl") if image_name == "etcd" else (image_name,)
-
-
-def _proxy_userland() -> Layer:
-    """iptables (as nftables, which is what the lab's machines use) and conntrack with their libraries."""
-    root = debian.unpacked(PROXY_PACKAGES)
-    return tree_layer(root, leave_out=_PROXY_LEFT_OUT, links=_PROXY_LINKS)

@@ -1,0 +1,76 @@
+"""Flannel as its project publishes it: two images, and the chart that names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from tests.lab import debian
+from tests.lab.errors import LabError
+from tests.lab.images import ImageConfig, ImageParts, Layer, image, layer
+from tests.lab.profiles import pieces
+from tests.lab.profiles.compiled import FLANNEL, FLANNEL_CNI_PLUGIN
+from tests.lab.release_tree import archive
+from tests.lab.toolchain import module_source
+
+FLANNEL_IMAGE = f"ghcr.io/flannel-io/flannel:v{FLANNEL}"
+PLUGIN_IMAGE = f"ghcr.io/flannel-io/flannel-cni-plugin:v{FLANNEL_CNI_PLUGIN}"
+CHART_MADE = "upstream's chart out of its module, packed as its release job does"
+PLUGIN_MADE = (
+    "compiled from upstream's source, but older than its tag says: containernetworking/plugins 0.9.1, "
+    "the last release of the project that the plugin was part of before it had its own"
+)
+PACKAGES = ("busybox-static",)
+"""The real images are Alpine's, of which the chart's init containers call ``cp``."""
+_FIRST_TAG = re.compile(r"^    tag: .*", re.MULTILINE)
+_NOT_PACKED = ("tests", ".helmignore")
+"""What the chart's own ``.helmignore`` names."""
+
+
+def images(programs: Mapping[str, Path]) -> list[tuple[str, str, ImageParts]]:
+    """Each image with its reference and the program it is for: flanneld beside the iptables it calls; the plugin."""
+    shell = _shell()
+    flanneld = layer({"opt/bin/flanneld": programs["flanneld"]})
+    network = _image(pieces.iptables_userland(), shell, flanneld, entrypoint=("/opt/bin/flanneld",))
+    plugin = _image(shell, layer({"flannel": programs["flannel"]}))
+    return [
+        (FLANNEL_IMAGE, "flanneld", network),
+        (PLUGIN_IMAGE, "flannel", plugin),
+    ]
+
+
+def _image(*layers: Layer, entrypoint: tuple[str, ...] = ()) -> ImageParts:
+    return image({"amd64": layers}, ImageConfig(entrypoint=entrypoint), flavour="oci", attested=True)
+
+
+def _shell() -> Layer:
+    busybox = debian.unpacked(PACKAGES) / "bin" / "busybox"
+    return layer({"bin/busybox": busybox, "bin/cp": "busybox", "bin/sh": "busybox"})
+
+
+def packed_chart() -> bytes:
+    """``flannel.tgz``: the chart at our version of flannel."""
+    folder = module_source("flannel", "github.com/flannel-io/flannel") / "chart" / "kube-flannel"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return pack_chart({str(path.relative_to(folder)): path.read_bytes() for path in files}, f"v{FLANNEL}")
+
+
+def pack_chart(files: Mapping[str, bytes], tag: str) -> bytes:
+    """The chart ``files`` as flannel's release job packs them for ``tag``.
+
+    The first image tag in the values and both versions in ``Chart.yaml`` become ``tag``; the same bytes every time.
+    """
+    kept = {name: data for name, data in files.items() if Path(name).parts[0] not in _NOT_PACKED}
+    about = {**yaml.safe_load(kept.pop("Chart.yaml")), "version": tag, "appVersion": tag}
+    values, count = _FIRST_TAG.subn(f"    tag: {tag}", kept.pop("values.yaml").decode(), count=1)
+    if not count:
+        raise LabError("the chart's values name no image tag", where="values.yaml", wanted="a line '    tag: …'")
+    members = {
+        "Chart.yaml": yaml.safe_dump(about).encode(),
+        "values.yaml": values.encode(),
+        **dict(sorted(kept.items())),
+    }
+    return archive({f"{about['name']}/{name}": data for name, data in members.items()}, mode=0o644)
