@@ -1,4 +1,4 @@
-"""What an operator does on the machines of the journey: install, carry files, connect the pod networks, look."""
+"""What an operator does on the machines of the journey: install, carry files, look."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tests.lab.proof import KUBECTL, ProofError
 INSTALL_SECONDS = 2400.0
 READY_SECONDS = 900.0
 POLL_SECONDS = 3.0
+NETWORK_NAMESPACE = "kube-flannel"
+NAMESPACES = ("kube-system", NETWORK_NAMESPACE)
 CONFIG = "/root/cluster.yaml"
 JOIN_WRITTEN = "/var/lib/airgap-bundle/join.yaml"
 JOIN_CARRIED = "/root/join.yaml"
@@ -30,6 +32,7 @@ timeouts:
   etcdCallSeconds: 600
   tlsBootstrapSeconds: 900
   discoverySeconds: 900
+  addonSeconds: 900
 extraArgs:
   etcd:
     heartbeat-interval: "500"
@@ -66,30 +69,11 @@ def objects(control_plane: Machine, arguments: str) -> list[dict[str, Any]]:
     return items
 
 
-def connect_pods(control_plane: Machine, machines: tuple[Machine, ...]) -> str:
-    """Give each node a bridge for its pods and a route to the pods of the others; what was set."""
-    networks = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in objects(control_plane, "nodes")}
-    for machine in machines:
-        machine.must("mkdir -p /etc/cni/net.d")
-        machine.write("/etc/cni/net.d/10-lab.conflist", _conflist(networks[machine.name]).encode())
-        for other in machines:
-            if other is not machine:
-                machine.must(f"ip route replace {networks[other.name]} via {other.address}")
-    return ", ".join(f"{name} has pods in {network}" for name, network in networks.items())
-
-
-def _conflist(network: str) -> str:
-    plugins = [
-        {
-            "type": "bridge",
-            "bridge": "cni0",
-            "isGateway": True,
-            "hairpinMode": True,
-            "ipam": {"type": "host-local", "ranges": [[{"subnet": network}]], "routes": [{"dst": "0.0.0.0/0"}]},
-        },
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-    ]
-    return json.dumps({"cniVersion": "1.0.0", "name": "lab", "plugins": plugins}, indent=2)
+def used_images(control_plane: Machine, namespace: str) -> set[str]:
+    """The images that the pods of ``namespace`` name, in their init containers too."""
+    specs = [pod["spec"] for pod in objects(control_plane, f"pods -n {namespace}")]
+    containers = [item for spec in specs for item in [*spec.get("initContainers", []), *spec["containers"]]]
+    return {item["image"] for item in containers}
 
 
 def wait_for(what: str, holds: Callable[[], bool], timeout_seconds: float = READY_SECONDS) -> None:
@@ -109,6 +93,14 @@ def ready_nodes(control_plane: Machine) -> set[str]:
 def ready_pods(control_plane: Machine, arguments: str) -> dict[str, bool]:
     """Which of the selected pods are Ready."""
     return {pod["metadata"]["name"]: _condition(pod, "Ready") for pod in objects(control_plane, f"pods {arguments}")}
+
+
+def wait_for_pods(control_plane: Machine, namespace: str) -> None:
+    """Wait until ``namespace`` has pods and every one is Ready."""
+    wait_for(
+        f"every pod of {namespace} Ready",
+        lambda: set(ready_pods(control_plane, f"-n {namespace}").values()) == {True},
+    )
 
 
 def _condition(item: Mapping[str, Any], kind: str) -> bool:

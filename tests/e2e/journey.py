@@ -100,8 +100,7 @@ class Journey:
             worker.write(cluster.JOIN_CARRIED, control_plane.read(cluster.JOIN_WRITTEN))
             worker.write(cluster.CONFIG, cluster.CLUSTER_YAML.encode())
             joined_seconds = cluster.install(worker, self.media, AS_WORKER, phase)
-        with self.phases.phase("Connect the pods with the bundled bridge plugin; both nodes become Ready") as phase:
-            phase.say(cluster.connect_pods(control_plane, machines))
+        with self.phases.phase("The bundled pod network connects the pods; both nodes become Ready") as phase:
             self._both_ready(control_plane, phase)
         with self.phases.phase("A pod on the worker answers the control-plane node") as phase:
             self._pod_answers(control_plane, worker, phase)
@@ -135,10 +134,8 @@ class Journey:
     def _both_ready(self, control_plane: Machine, phase: Phase) -> None:
         both = {"cp-1", "worker-1"}
         cluster.wait_for("both nodes Ready", lambda: cluster.ready_nodes(control_plane) == both)
-        system = "-n kube-system"
-        cluster.wait_for(
-            "every pod of kube-system Ready", lambda: set(cluster.ready_pods(control_plane, system).values()) == {True}
-        )
+        for namespace in cluster.NAMESPACES:
+            cluster.wait_for_pods(control_plane, namespace)
         phase.say(cluster.kubectl(control_plane, "get nodes -o wide"))
         phase.say(cluster.kubectl(control_plane, "get pods -A -o wide"))
 
@@ -175,9 +172,11 @@ class Journey:
         control_plane, _worker = machines
         version = bundled_version(Path(self.media))
         phase.say(proof.prove_silence(switch, machines))
-        phase.say(proof.prove_already_present(control_plane))
+        phase.say(proof.prove_already_present(control_plane, cluster.NAMESPACES))
+        network = cluster.used_images(control_plane, cluster.NETWORK_NAMESPACE)
+        phase.say(f"the pod network runs {', '.join(sorted(network))}")
         for machine in machines:
-            phase.say(f"{machine.name}: {proof.prove_pinned(machine)}")
+            phase.say(f"{machine.name}: {proof.prove_pinned(machine, network)}")
             phase.say(f"{machine.name}: {proof.prove_pause(machine, version)}")
             phase.say(f"{machine.name}: {proof.prove_no_pull(machine, proof.pause_reference(machine))}")
         phase.say(proof.prove_silence(switch, machines))

@@ -47,7 +47,7 @@ def _built(phases: Phases, config: pytest.Config, folder: Path) -> Path:
             phase.say(upstream.files or "the true upstreams")
         with phases.phase("Build the bundle and verify it") as phase:
             runtime = "catalogue" if profile == "internet" else "host"
-            options = ["--k8s", KUBERNETES, "--cni", "none", "--runtime", runtime]
+            options = ["--k8s", KUBERNETES, "--cni", "flannel", "--runtime", runtime]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
             return build(options, folder / "dist", phase.say)
 

@@ -38,9 +38,11 @@ def stored_images(machine: Machine) -> tuple[StoredImage, ...]:
     )
 
 
-def prove_pinned(machine: Machine) -> str:
-    """Every image in the store is pinned."""
+def prove_pinned(machine: Machine, used: Iterable[str] = ()) -> str:
+    """Every image in the store is pinned, and those that pods ``used`` are in it under the names they used."""
     images = stored_images(machine)
+    missing = sorted(set(used) - {image.name for image in images})
+    _demand(not missing, f"{machine.name}: used but not in the store: {', '.join(missing)}")
     loose = [image.name for image in images if not image.pinned]
     _demand(bool(images), f"{machine.name} has no images at all")
     _demand(not loose, f"{machine.name}: not pinned: {', '.join(loose)}")
@@ -90,13 +92,17 @@ def prove_silence(switch: Switch, machines: tuple[Machine, ...]) -> str:
     return f"0 packets left ({switch.frames()} seen); " + "; ".join(told)
 
 
-def prove_already_present(machine: Machine) -> str:
-    """Every ``Pulled`` event says the image was there already, and nothing was ever ``Pulling``."""
+def prove_already_present(machine: Machine, namespaces: Iterable[str]) -> str:
+    """Every ``Pulled`` event says the image was there already, and nothing was ever ``Pulling``.
+
+    Each of ``namespaces`` must have such an event, or nothing is proven of its pods.
+    """
     events = json.loads(machine.must(f"{KUBECTL} get events -A -o json"))["items"]
     pulled = [event for event in events if event.get("reason") == "Pulled"]
     attempts = pull_attempts((event.get("reason", ""), event.get("message", "")) for event in events)
-    _demand(bool(pulled), "no Pulled event at all, so nothing is proven")
     _demand(not attempts, f"images were pulled: {attempts}")
+    silent = set(namespaces) - {event["metadata"]["namespace"] for event in pulled}
+    _demand(not silent, f"no Pulled event in {', '.join(sorted(silent))}, so nothing is proven of it")
     return f"{len(pulled)} Pulled events, all already present on the machine; none Pulling"
 
 
