@@ -14,12 +14,14 @@ from installer.errors import InputError
 from installer.settings import (
     Endpoint,
     ExtraArgs,
+    KubeletSettings,
     Taint,
     Timeouts,
     addon_values,
     folder,
     hosts,
     named,
+    patches,
     subnet,
     taints,
 )
@@ -46,6 +48,8 @@ class ClusterConfig:
     kube_proxy_mode: str = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
     extra_args: ExtraArgs = field(default_factory=ExtraArgs)
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
+    patches: dict[str, dict[str, Any]] = field(default_factory=dict)
     containerd_root: str = "/var/lib/containerd"
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
@@ -82,6 +86,8 @@ class ClusterConfig:
             kube_proxy_mode=proxy.choice("mode", PROXY_MODES, default.kube_proxy_mode),
             timeouts=Timeouts.read(fields.mapping("timeouts", optional=True)),
             extra_args=ExtraArgs.read(fields.mapping("extraArgs", optional=True)),
+            kubelet=KubeletSettings.read(fields.mapping("kubelet", optional=True)),
+            patches=patches(fields),
             containerd_root=folder(containerd, "root", default.containerd_root),
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installer import probes
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan
@@ -13,9 +14,10 @@ from installer.installed import Installed
 from installer.join import PATH, JoinFile
 from installer.journal import open_journal
 from installer.node import Node
-from installer.plan import proxy_mode
+from installer.proxymode import decide
 from installer.recording import RecordingNode
-from installer.render.kubeadm import NodeIdentity
+from installer.render.kernel import PROXY_MODULES
+from installer.render.kubeadm import NodeIdentity, minor_of
 from installer.steps.cluster import WriteJoinFile
 
 
@@ -33,7 +35,9 @@ def valid_join_file(node: Node, journal_folder: Path) -> str:
         )
     config = ClusterConfig.from_text(saved_config(node) or "", where="the saved cluster.yaml")
     identity = NodeIdentity(record.node_name, record.address)
-    step = WriteJoinFile(config, identity, record.kubernetes.lstrip("v"), proxy_mode(config))
+    modules = probes.modules(node, probes.kernel(node), PROXY_MODULES["ipvs"])
+    mode = decide(config.kube_proxy_mode, minor_of(record.kubernetes), modules).name
+    step = WriteJoinFile(config, identity, record.kubernetes.lstrip("v"), mode)
     if _is_over(node) or not step.check(node).satisfied:
         with open_journal(journal_folder, "join-file") as journal:
             recording = RecordingNode(node, journal, keeps_content=False)

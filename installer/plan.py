@@ -10,8 +10,10 @@ from installer.errors import InputError
 from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
 from installer.join import JoinFile
+from installer.proxymode import ProxyMode, decide
 from installer.render import containerd, crictl
 from installer.render import kubeadm as render
+from installer.render.kubelet import NodeShape
 from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
@@ -51,16 +53,18 @@ def build_plan(
     settings = runtime_settings(bundle.index, role, platform, config)
     version = _component(bundle.index, role, platform, _CONTAINERD).version
     before, after = ((), ()) if join else _addon_phases(bundle, platform, config, facts, node)
+    mode = proxy_mode(config, bundle.index, facts)
+    modules = KernelModules(mode.name if join is None else None)
     phases = (
-        Phase("kernel", (KernelModules(), KernelSysctls(), SwapOff())),
+        Phase("kernel", (modules, KernelSysctls(), SwapOff())),
         Phase("files", _file_steps(bundle, role, platform, settings.socket)),
         Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
         *before,
-        Phase("cluster", _cluster_steps(bundle.index, role, config, node, join)),
+        Phase("cluster", _cluster_steps(bundle.index, role, config, node, mode=mode.name, join=join)),
         *after,
     )
-    return Plan(phases, _notes(bundle.index, config, node, join))
+    return Plan(phases, _notes(bundle.index, config, node, mode, join))
 
 
 def node_name(config: ClusterConfig, facts: NodeFacts) -> str:
@@ -68,9 +72,9 @@ def node_name(config: ClusterConfig, facts: NodeFacts) -> str:
     return config.node_name or facts.hostname.lower()
 
 
-def proxy_mode(config: ClusterConfig) -> str:
-    """kube-proxy's mode, always explicit: from 1.37 on kube-proxy warns when none is set."""
-    return "iptables" if config.kube_proxy_mode == "auto" else config.kube_proxy_mode
+def proxy_mode(config: ClusterConfig, index: BundleIndex, facts: NodeFacts) -> ProxyMode:
+    """kube-proxy's mode, as the first control-plane node decides it for the cluster."""
+    return decide(config.kube_proxy_mode, render.minor_of(index.kubernetes), facts.modules)
 
 
 def demand_platform(index: BundleIndex, facts: NodeFacts) -> Platform:
@@ -131,22 +135,23 @@ def _kubernetes_steps(
     ignored = render.ignored_preflight_errors(kubernetes, kernel=facts.kernel, cgroup_version=facts.cgroup_version)
     entry: Step
     if join is None:
-        entry = KubeadmInit(config, node, kubernetes, proxy_mode(config), ignored)
+        entry = KubeadmInit(config, node, kubernetes, proxy_mode(config, index, facts).name, ignored)
     else:
         entry = KubeadmJoin(config, node, join, role, ignored)
-    settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
+    shape = NodeShape(facts.cpus, facts.memory_bytes, facts.cgroup_version)
+    settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), shape, config.kubelet, config.patches)
     route = ServiceRoute(config.service_subnet, node.address)
     return (KubeletUnit(), OwnName(node.name, node.address), route, settings, entry)
 
 
 def _cluster_steps(
-    index: BundleIndex, role: str, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
+    index: BundleIndex, role: str, config: ClusterConfig, node: render.NodeIdentity, *, mode: str, join: JoinFile | None
 ) -> tuple[Step, ...]:
     kubeconfig = render.ADMIN_KUBECONFIG if role == "cp" else render.KUBELET_KUBECONFIG
     ready = NodeReady(node.name, kubeconfig, _node_timeout_seconds(config), pod_network(index) is not None)
     if join is not None:
         return (ready,)
-    return (ready, WriteJoinFile(config, node, index.kubernetes, proxy_mode(config)))
+    return (ready, WriteJoinFile(config, node, index.kubernetes, mode))
 
 
 def _addon_phases(
@@ -189,11 +194,11 @@ def _pause(index: BundleIndex) -> BundledImage:
 
 
 def _notes(
-    index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
+    index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, mode: ProxyMode, join: JoinFile | None
 ) -> tuple[str, ...]:
     if join is not None:
         return ()
-    notes = [f"kube-proxy mode {proxy_mode(config)}" + (", the default" if config.kube_proxy_mode == "auto" else "")]
+    notes = [f"kube-proxy mode {mode.name}: {mode.why}"]
     if config.control_plane_endpoint is None:
         notes.append(f"the API's endpoint is this node, {render.endpoint_of(config, node)}; cluster.yaml can change it")
     return (*notes, *addon_notes(index))

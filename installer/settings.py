@@ -15,6 +15,30 @@ TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 API_PORT = 6443
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+Flags = dict[str, tuple[str, ...]]
+"""Flags of one component: the values of each, in the order they are passed."""
+_NO_KUBELET_HAS_IT = "is refused by every kubelet from 1.28 on, which would not start"
+KUBELET_FLAGS_REFUSED = {
+    "pod-infra-container-image": "is the installer's: the bundle says which pause image",
+    "container-runtime-endpoint": "is the installer's: the kubelet talks to the containerd that is installed",
+    "cgroup-driver": "is the installer's: containerd and the kubelet both use systemd",
+    **dict.fromkeys(
+        ("container-runtime", "network-plugin", "cni-bin-dir", "cni-conf-dir", "image-pull-progress-deadline"),
+        _NO_KUBELET_HAS_IT,
+    ),
+}
+"""Kubelet flags that are never passed on, and why."""
+RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
+PATCH_TARGETS = (
+    "corednsdeployment",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubeletconfiguration",
+)
+"""What kubeadm can patch, by the names its patch files begin with."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +93,13 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class ExtraArgs:
-    """Flags added to a component's command line, without the leading dashes."""
+    """Flags added to a component's command line, without the leading dashes; one may have several values."""
 
-    api_server: dict[str, str] = field(default_factory=dict)
-    controller_manager: dict[str, str] = field(default_factory=dict)
-    scheduler: dict[str, str] = field(default_factory=dict)
-    etcd: dict[str, str] = field(default_factory=dict)
-    kubelet: dict[str, str] = field(default_factory=dict)
+    api_server: Flags = field(default_factory=dict)
+    controller_manager: Flags = field(default_factory=dict)
+    scheduler: Flags = field(default_factory=dict)
+    etcd: Flags = field(default_factory=dict)
+    kubelet: Flags = field(default_factory=dict)
 
     @classmethod
     def read(cls, fields: Fields) -> ExtraArgs:
@@ -87,10 +111,57 @@ class ExtraArgs:
             flags(fields, "etcd"),
             flags(fields, "kubelet"),
         )
-        if "pod-infra-container-image" in args.kubelet:
-            fields.note("kubelet.pod-infra-container-image", "is the installer's: the bundle says which pause image")
+        for flag in sorted(args.kubelet.keys() & KUBELET_FLAGS_REFUSED.keys()):
+            fields.note(f"kubelet.{flag}", KUBELET_FLAGS_REFUSED[flag])
         fields.finish()
         return args
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """The flags that are given more than once, each with its component."""
+        components = {
+            "apiServer": self.api_server,
+            "controllerManager": self.controller_manager,
+            "scheduler": self.scheduler,
+            "etcd": self.etcd,
+            "kubelet": self.kubelet,
+        }
+        return tuple(
+            f"{component}.{flag}" for component, flags in components.items() for flag in flags if len(flags[flag]) > 1
+        )
+
+
+@dataclass(frozen=True)
+class KubeletSettings:
+    """What the kubelets are told. ``system_reserved`` and ``kube_reserved`` override single resources of the computed
+    ones; ``fail_cgroup_v1`` of ``False`` lets a kubelet of 1.35 and later run on cgroup v1.
+    """
+
+    image_gc_high_percent: int = 85
+    image_gc_low_percent: int = 80
+    system_reserved: dict[str, str] = field(default_factory=dict)
+    kube_reserved: dict[str, str] = field(default_factory=dict)
+    fail_cgroup_v1: bool = True
+
+    @classmethod
+    def read(cls, fields: Fields) -> KubeletSettings:
+        """Kubelet settings from their mapping."""
+        default = cls()
+        settings = cls(
+            fields.integer("imageGCHighThresholdPercent", default.image_gc_high_percent, least=1, most=100),
+            fields.integer("imageGCLowThresholdPercent", default.image_gc_low_percent, least=0, most=99),
+            _reserved(fields, "systemReserved"),
+            _reserved(fields, "kubeReserved"),
+            fields.boolean("failCgroupV1", default.fail_cgroup_v1),
+        )
+        if settings.image_gc_low_percent >= settings.image_gc_high_percent:
+            fields.note(
+                "imageGCLowThresholdPercent",
+                f"wanted less than imageGCHighThresholdPercent ({settings.image_gc_high_percent}), "
+                f"got {settings.image_gc_low_percent}",
+            )
+        fields.finish()
+        return settings
 
 
 @dataclass(frozen=True)
@@ -155,12 +226,43 @@ def folder(fields: Fields, key: str, default: str) -> str:
     return path
 
 
-def flags(fields: Fields, key: str) -> dict[str, str]:
-    flags = fields.text_map(key)
-    for name in flags:
+def flags(fields: Fields, key: str) -> Flags:
+    part = fields.mapping(key, optional=True)
+    read: Flags = {}
+    for name in part.keys():  # noqa: SIM118 - Fields is no mapping
+        given = part.raw(name)
+        values = given if isinstance(given, list) and given else [given]
         if not re.fullmatch(r"[a-z0-9][A-Za-z0-9.-]*", name):
-            fields.note(f"{key}.{name}", "wanted a flag's name without the leading dashes")
-    return flags
+            part.note(name, "wanted a flag's name without the leading dashes")
+        elif not all(isinstance(value, str) for value in values):
+            part.note(name, f"wanted a string, got {str(given)[:60]}; a list of strings is a flag that is repeated")
+        else:
+            read[name] = tuple(values)
+    return read
+
+
+def patches(fields: Fields) -> dict[str, dict[str, Any]]:
+    part = fields.mapping("patches", optional=True)
+    read: dict[str, dict[str, Any]] = {}
+    for target in part.keys():  # noqa: SIM118 - Fields is no mapping
+        patch = part.raw(target)
+        if target not in PATCH_TARGETS:
+            part.note(target, f"wanted one of {', '.join(PATCH_TARGETS)}")
+        elif not isinstance(patch, dict) or not patch:
+            part.note(target, "wanted a mapping, merged into what kubeadm writes")
+        else:
+            read[target] = patch
+    return read
+
+
+def _reserved(fields: Fields, key: str) -> dict[str, str]:
+    amounts = fields.text_map(key)
+    for name, amount in amounts.items():
+        if name not in RESERVABLE:
+            fields.note(f"{key}.{name}", f"wanted one of {', '.join(RESERVABLE)}")
+        elif not _QUANTITY.fullmatch(amount):
+            fields.note(f"{key}.{name}", f"wanted a quantity such as 200m or 512Mi, got {amount[:60]!r}")
+    return amounts
 
 
 def taints(fields: Fields) -> tuple[Taint, ...] | None:

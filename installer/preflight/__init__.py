@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from installer.errors import PreflightError
-from installer.preflight import disk, kernel, machine, network, ostools, runtime
+from installer.preflight import disk, kernel, kubernetes, machine, network, ostools, runtime
 from installer.preflight.finding import Finding, Subject
 
 _ONE: tuple[Callable[[Subject], Finding], ...] = (
@@ -14,6 +14,7 @@ _ONE: tuple[Callable[[Subject], Finding], ...] = (
     *network.CHECKS,
     *runtime.CHECKS,
     *ostools.CHECKS,
+    *kubernetes.CHECKS,
 )
 _SEVERAL: tuple[Callable[[Subject], Iterator[Finding]], ...] = disk.CHECKS
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.platform import Platform
+from installer.config import ClusterConfig
 from installer.node import DiskSpace
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
 
 ETCD_BYTES = 512_000_000
 """What etcd takes on an empty cluster: its write-ahead log is allocated in 64 MB pieces, and one snapshot."""
 KUBELET_BYTES = 100_000_000
-FREE_AFTERWARDS = 0.15
-"""Below this share the kubelet starts to remove images."""
 _MEGA = 1_000_000
 
 
@@ -26,18 +25,20 @@ def space(subject: Subject) -> Iterator[Finding]:
     needs = needed_bytes(subject)
     for mount in sorted(needs):
         disk = next(disk for disk in subject.facts.disks.values() if disk.mount == mount)
-        yield _judge(disk, needs[mount], subject.config.containerd_root)
+        yield _judge(disk, needs[mount], subject.config)
 
 
-def _judge(disk: DiskSpace, need_bytes: int, root: str) -> Finding:
+def _judge(disk: DiskSpace, need_bytes: int, config: ClusterConfig) -> Finding:
     name = f"disk {disk.mount}"
     seen = f"{need_bytes / _MEGA:.1f} MB needed, {disk.free_bytes / _MEGA:.1f} MB free"
     if disk.free_bytes < need_bytes:
-        fix = f"free space on {disk.mount}, or put {root} on a larger disk (containerd.root in cluster.yaml)"
+        larger = f"put {config.containerd_root} on a larger disk (containerd.root in cluster.yaml)"
+        fix = f"free space on {disk.mount}, or {larger}"
         return problem(name, seen, "the install would fill it", fix)
     left = (disk.free_bytes - need_bytes) / max(disk.total_bytes, 1)
-    if left < FREE_AFTERWARDS:
-        why = f"{left:.0%} would be left; below {FREE_AFTERWARDS:.0%} the kubelet starts to remove images"
+    least = 1 - config.kubelet.image_gc_high_percent / 100
+    if left < least:
+        why = f"{left:.0%} would be left; below {least:.0%} the kubelet starts to remove images"
         return warn(name, seen, why)
     return ok(name, seen)
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
-from installer.render.kernel import REQUIRED_MODULES
+from installer.proxymode import (
+    FIRST_MINOR_DEPRECATING_IPVS,
+    FIRST_MINOR_WITH_NFTABLES,
+    FIRST_MINOR_WITH_STABLE_NFTABLES,
+    ProxyMode,
+    decide,
+)
+from installer.render.kernel import PROXY_MODULES, REQUIRED_MODULES
 
-IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
 _OLDEST = (3, 10)
 _NFTABLES_KERNEL = (5, 13)
 _MEGA = 1_000_000
@@ -37,11 +43,7 @@ def _listed(minor: int, found: tuple[int, int]) -> tuple[bool, str]:
 
 def modules(subject: Subject) -> Finding:
     """Modules that containers and Services cannot do without; they are loaded by the install if they are there."""
-    wanted = [*REQUIRED_MODULES]
-    if subject.config.kube_proxy_mode == "ipvs":
-        wanted += IPVS_MODULES
-    if subject.config.kube_proxy_mode == "nftables":
-        wanted.append("nf_tables")
+    wanted = [*REQUIRED_MODULES, *PROXY_MODULES[_decided(subject).name]]
     if subject.index.cni == "flannel":
         wanted.append("vxlan")
     missing = [name for name in wanted if subject.facts.modules.get(name, "missing") == "missing"]
@@ -53,26 +55,42 @@ def modules(subject: Subject) -> Finding:
 
 
 def proxy_mode(subject: Subject) -> Finding:
-    """kube-proxy's nftables mode needs kernel 5.13 and Kubernetes 1.31."""
-    mode = subject.config.kube_proxy_mode
-    if mode == "nftables" and (kernel_numbers(subject.facts.kernel) < _NFTABLES_KERNEL or subject.minor < 31):
-        seen = f"nftables on kernel {subject.facts.kernel}, Kubernetes {subject.index.kubernetes}"
-        why = "the mode needs kernel 5.13 and Kubernetes 1.31"
+    """kube-proxy's nftables mode needs kernel 5.13 and Kubernetes 1.31; ipvs has been deprecated since 1.35."""
+    mode, release = _decided(subject), subject.index.kubernetes
+    kernel = subject.facts.kernel
+    if mode.name == "nftables" and (
+        kernel_numbers(kernel) < _NFTABLES_KERNEL or subject.minor < FIRST_MINOR_WITH_NFTABLES
+    ):
+        why = f"the mode needs kernel 5.13 and Kubernetes 1.{FIRST_MINOR_WITH_NFTABLES}"
+        seen = f"nftables on kernel {kernel}, Kubernetes {release}"
         return problem("kube-proxy", seen, why, "kubeProxy.mode: auto in cluster.yaml")
-    return ok("kube-proxy", f"mode {mode}")
+    if mode.name == "nftables" and subject.minor < FIRST_MINOR_WITH_STABLE_NFTABLES:
+        why = f"it is beta in {release} and stable from 1.{FIRST_MINOR_WITH_STABLE_NFTABLES} on"
+        return warn("kube-proxy", "mode nftables", why)
+    if mode.name == "ipvs" and subject.minor >= FIRST_MINOR_DEPRECATING_IPVS:
+        why = f"upstream deprecates it from 1.{FIRST_MINOR_DEPRECATING_IPVS} on and will remove it"
+        return warn("kube-proxy", "mode ipvs", why, "kubeProxy.mode: nftables or iptables in cluster.yaml")
+    if subject.joins:
+        return ok("kube-proxy", "the mode its first node decided")
+    return ok("kube-proxy", f"mode {mode.name}: {mode.why}")
+
+
+def _decided(subject: Subject) -> ProxyMode:
+    return decide(subject.config.kube_proxy_mode, subject.minor, subject.facts.modules)
 
 
 def cgroups(subject: Subject) -> Finding:
-    """The kubelet needs control groups, from 1.35 on version 2."""
+    """The kubelet needs control groups, from 1.35 on version 2 unless it is told otherwise."""
     found = subject.facts.cgroup_version
     if found == 0:
         why = "the kubelet and containerd cannot run without control groups"
         return problem("cgroups", "none mounted", why, "mount them (systemd does), or boot another kernel")
-    if found == 1 and subject.minor >= 35:
+    if found == 1 and subject.minor >= 35 and subject.config.kubelet.fail_cgroup_v1:
         why = f"the kubelet of {subject.index.kubernetes} refuses version 1"
-        return problem("cgroups", "version 1", why, "boot with systemd.unified_cgroup_hierarchy=1")
+        fix = "boot with systemd.unified_cgroup_hierarchy=1, or kubelet.failCgroupV1: false in cluster.yaml"
+        return problem("cgroups", "version 1", why, fix)
     if found == 1 and subject.minor >= 31:
-        return warn("cgroups", "version 1", "Kubernetes 1.35 and later refuse it")
+        return warn("cgroups", "version 1", "Kubernetes 1.35 and later refuse it unless told not to")
     return ok("cgroups", f"version {found}")
 
 

@@ -14,8 +14,14 @@ SYSCTL_PATH = "/etc/sysctl.d/90-airgap-bundle.conf"
 
 REQUIRED_MODULES = ("overlay", "br_netfilter")
 """Without them no container starts and no Service answers."""
-OPTIONAL_MODULES = ("nf_conntrack", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
-"""Wanted where the kernel has them: conntrack keys at boot, and the ipvs proxy mode."""
+OPTIONAL_MODULES = ("nf_conntrack",)
+"""Wanted where the kernel has them: conntrack keys at boot."""
+PROXY_MODULES: Mapping[str, tuple[str, ...]] = {
+    "iptables": (),
+    "ipvs": ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack"),
+    "nftables": ("nf_tables",),
+}
+"""What each mode of kube-proxy cannot do without; in its container it cannot load them."""
 
 SYSCTL_MINIMUMS: Mapping[str, int] = {
     "fs.inotify.max_user_instances": 8192,

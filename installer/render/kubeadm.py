@@ -7,7 +7,7 @@ name is given (without them kubeadm looks for a default route), and nothing is e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,17 @@ import yaml
 
 from installer.config import ClusterConfig
 from installer.join import JoinFile
-from installer.settings import API_PORT, Endpoint, Taint, Timeouts
+from installer.settings import API_PORT, Endpoint, Flags, Taint, Timeouts
 
 ADMIN_KUBECONFIG = "/etc/kubernetes/admin.conf"
 KUBELET_KUBECONFIG = "/etc/kubernetes/kubelet.conf"
 PATCHES_DIR = "/etc/airgap-bundle/kubeadm-patches"
 KUBELET_PATCH_PATH = f"{PATCHES_DIR}/kubeletconfiguration0+merge.yaml"
 """Where kubeadm finds what KubeletConfiguration must say on this node alone (its documented naming)."""
+FIRST_MINOR_PATCHING_COREDNS = 31
 
 _NUMBER_ELSEWHERE = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0[ox][0-9a-fA-F]+|[yYnN]")
-_FIRST_MINOR_WITH_V1BETA4 = 31
+FIRST_MINOR_WITH_V1BETA4 = 31
 _LOWEST_KERNELS_1_32 = (4, 19)
 _LONG_TERM_KERNELS_1_33 = ((5, 4), (5, 10), (5, 15))
 
@@ -92,7 +93,7 @@ def init_config(
         init["certificateKey"] = credentials.certificate_key
     if _is_v1beta4(kubernetes):
         init["timeouts"] = _timeouts(config.timeouts)
-    return _documents(init, _cluster(config, node, kubernetes), _kubelet(node), _proxy(proxy_mode))
+    return _documents(init, _cluster(config, node, kubernetes), _kubelet(config, node), _proxy(proxy_mode))
 
 
 def join_config(
@@ -135,6 +136,17 @@ def kubelet_patch(settings: Mapping[str, Any]) -> str:
     return "# Written by airgap-bundle: what is true of this node only.\n" + _documents(dict(settings))
 
 
+def patch_files(patches: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The operator's own patches as kubeadm reads them, by path. It goes by the names in their order, so that what
+    the operator says of the kubelet is laid over what this node needs.
+    """
+    header = "# Written by airgap-bundle: patches of cluster.yaml.\n"
+    return {
+        f"{PATCHES_DIR}/{target}1+strategic.yaml": header + _documents(dict(patches[target]))
+        for target in sorted(patches)
+    }
+
+
 def ignored_preflight_errors(kubernetes: str, *, kernel: str, cgroup_version: int) -> tuple[str, ...]:
     """Checks of kubeadm that are wrong about this machine.
 
@@ -152,7 +164,7 @@ def ignored_preflight_errors(kubernetes: str, *, kernel: str, cgroup_version: in
 
 
 def _is_v1beta4(kubernetes: str) -> bool:
-    return minor_of(kubernetes) >= _FIRST_MINOR_WITH_V1BETA4
+    return minor_of(kubernetes) >= FIRST_MINOR_WITH_V1BETA4
 
 
 class _Dumper(yaml.SafeDumper):
@@ -175,11 +187,11 @@ def _duration(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def _args(flags: Mapping[str, str], kubernetes: str) -> dict[str, str] | list[dict[str, str]]:
-    """Extra flags: a map in v1beta3, a list in v1beta4."""
+def _args(flags: Mapping[str, Sequence[str]], kubernetes: str) -> dict[str, str] | list[dict[str, str]]:
+    """Extra flags: a list in v1beta4, where one may be there twice; a map in v1beta3, where the last one counts."""
     if _is_v1beta4(kubernetes):
-        return [{"name": name, "value": flags[name]} for name in sorted(flags)]
-    return {name: flags[name] for name in sorted(flags)}
+        return [{"name": name, "value": value} for name in sorted(flags) for value in flags[name]]
+    return {name: flags[name][-1] for name in sorted(flags)}
 
 
 def _taint(taint: Taint) -> dict[str, str]:
@@ -190,11 +202,12 @@ def _taint(taint: Taint) -> dict[str, str]:
 def _registration(
     config: ClusterConfig, node: NodeIdentity, kubernetes: str, ignored_errors: tuple[str, ...]
 ) -> dict[str, Any]:
+    own_flags: Flags = {"node-ip": (node.address,)}
     registration: dict[str, Any] = {
         "name": node.name,
         "criSocket": f"unix://{node.cri_socket}",
         "imagePullPolicy": "Never",
-        "kubeletExtraArgs": _args({"node-ip": node.address} | config.extra_args.kubelet, kubernetes),
+        "kubeletExtraArgs": _args(own_flags | config.extra_args.kubelet, kubernetes),
     }
     if config.taints is not None:
         registration["taints"] = [_taint(taint) for taint in config.taints]
@@ -251,13 +264,15 @@ def _cluster(config: ClusterConfig, node: NodeIdentity, kubernetes: str) -> dict
     return cluster
 
 
-def _kubelet(node: NodeIdentity) -> dict[str, Any]:
+def _kubelet(config: ClusterConfig, node: NodeIdentity) -> dict[str, Any]:
     """What every kubelet is told; containerd 1.x cannot say its cgroup driver, so both sides are told."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": "systemd",
         "containerRuntimeEndpoint": f"unix://{node.cri_socket}",
+        "imageGCHighThresholdPercent": config.kubelet.image_gc_high_percent,
+        "imageGCLowThresholdPercent": config.kubelet.image_gc_low_percent,
     }
 
 

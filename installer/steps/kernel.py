@@ -21,15 +21,19 @@ _ABSENT = -1
 
 @dataclass(frozen=True)
 class KernelModules:
-    """The modules containers and Services need: loaded, and listed for the next boot."""
+    """The modules containers and Services need: loaded, and listed for the next boot.
 
+    ``proxy_mode`` is the cluster's; where it is ``None``, not known here, what any mode needs is loaded if it is there.
+    """
+
+    proxy_mode: str | None = None
     id: str = "kernel/modules"
     title: str = "kernel modules loaded now and at boot"
 
     def check(self, view: NodeView) -> CheckResult:
         """Every module this kernel has is there, and the file lists it."""
-        states = _module_states(view)
-        waiting = [name for name, state in states.items() if not _is_there(state) and _is_wanted(name, state)]
+        states = self._states(view)
+        waiting = [name for name, state in states.items() if not _is_there(state) and self._is_wanted(name, state)]
         listed = view.read_text(render.MODULES_PATH) == render.modules_file(_persistent(states))
         changes = [f"modprobe {name}" for name in waiting] + ([] if listed else [f"write {render.MODULES_PATH}"])
         there = [name for name, state in states.items() if _is_there(state)]
@@ -37,13 +41,13 @@ class KernelModules:
 
     def apply(self, node: Node) -> str:
         """Loads what is not there and writes the list."""
-        states = _module_states(node)
-        missing = [name for name in render.REQUIRED_MODULES if states[name] == "missing"]
+        states = self._states(node)
+        missing = [name for name in self._required if states[name] == "missing"]
         if missing:
             raise StepError(
                 f"the kernel has no module {', '.join(missing)}",
                 where=f"/lib/modules/{probes.kernel(node)}",
-                wanted=", ".join(render.REQUIRED_MODULES),
+                wanted=", ".join(self._required),
                 got=", ".join(name for name, state in states.items() if state != "missing") or "none of them",
                 next_step="install the kernel's full module package, or boot the kernel the modules belong to",
             )
@@ -53,6 +57,18 @@ class KernelModules:
         listing = render.modules_file(_persistent(states))
         node.write_file(render.MODULES_PATH, listing.encode())
         return f"{len(loading)} loaded, {len(_persistent(states))} kept for the next boot"
+
+    @property
+    def _required(self) -> tuple[str, ...]:
+        return render.REQUIRED_MODULES + (render.PROXY_MODULES[self.proxy_mode] if self.proxy_mode else ())
+
+    def _states(self, view: NodeView) -> dict[str, str]:
+        modes = render.PROXY_MODULES.values() if self.proxy_mode is None else ()
+        names = (*self._required, *render.OPTIONAL_MODULES, *(name for mode in modes for name in mode))
+        return probes.modules(view, probes.kernel(view), dict.fromkeys(names))
+
+    def _is_wanted(self, name: str, state: str) -> bool:
+        return name in self._required or state == "available"
 
 
 @dataclass(frozen=True)
@@ -125,17 +141,8 @@ class SwapOff:
         return ", ".join(done)
 
 
-def _module_states(view: NodeView) -> dict[str, str]:
-    names = render.REQUIRED_MODULES + render.OPTIONAL_MODULES
-    return probes.modules(view, probes.kernel(view), names)
-
-
 def _is_there(state: str) -> bool:
     return state in ("loaded", "builtin")
-
-
-def _is_wanted(name: str, state: str) -> bool:
-    return name in render.REQUIRED_MODULES or state == "available"
 
 
 def _persistent(states: dict[str, str]) -> tuple[str, ...]:

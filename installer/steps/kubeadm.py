@@ -7,7 +7,9 @@ it lets the next run go on over what the stopped one left, which kubeadm alone w
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from installer.config import ClusterConfig
 from installer.execute import CheckResult
@@ -15,7 +17,8 @@ from installer.join import JoinFile
 from installer.node import Node, NodeView
 from installer.render import kubeadm as render
 from installer.render import kubelet, resolver
-from installer.settings import Timeouts
+from installer.settings import KubeletSettings, Timeouts
+from installer.steps import patches
 from installer.steps.judged import judged
 from installer.steps.textfile import is_written
 
@@ -43,36 +46,40 @@ _OWN_LEFTOVERS = (
 
 @dataclass(frozen=True)
 class KubeletNodeSettings:
-    """What this node's kubelet must be told and no other's: a resolver file that is there and leads somewhere."""
+    """What this node's kubelet must be told and no other's: a resolver file that is there and leads somewhere, what
+    is set aside by the node's size. And the operator's own ``patches``, which kubeadm reads from the same folder.
+    """
 
     address: str
     minor: int
-    cgroup_version: int
+    shape: kubelet.NodeShape
+    settings: KubeletSettings = field(default_factory=KubeletSettings)
+    patches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     id: str = "kubeadm/node-settings"
     title: str = "this node's kubelet settings, with a resolver file that exists"
 
     def check(self, view: NodeView) -> CheckResult:
         """The patch names a resolver file that is there; once chosen it stays, as a running kubelet uses it."""
         for path in (*resolver.CANDIDATES, resolver.OWN_PATH):
-            if is_written(view, render.KUBELET_PATCH_PATH, self._patch(path)) and self._is_there(view, path):
+            if self._is_there(view, path) and not patches.pending(view, self._files(path)):
                 return CheckResult(True, f"resolver file {path}")
-        wanted = self._choose(view)
-        changes = [f"write {render.KUBELET_PATCH_PATH} with resolver file {wanted.path}"]
-        if wanted.content is not None:
-            changes.append(f"write {wanted.path}")
+        chosen = self._choose(view)
+        changes = list(patches.pending(view, self._files(chosen.path)))
+        if chosen.content is not None:
+            changes.append(f"write {chosen.path}")
         return CheckResult(False, "no settings yet", tuple(changes))
 
     def apply(self, node: Node) -> str:
-        """Writes the patch kubeadm applies, and our resolver file where the node has no usable one."""
+        """Writes the patches kubeadm applies, and our resolver file where the node has no usable one."""
         chosen = self._choose(node)
         if chosen.content is not None:
             node.write_file(chosen.path, chosen.content.encode())
-        node.write_file(render.KUBELET_PATCH_PATH, self._patch(chosen.path).encode())
+        patches.bring(node, self._files(chosen.path))
         return f"resolver file {chosen.path}"
 
-    def _patch(self, resolver_path: str) -> str:
-        settings = kubelet.node_settings(self.minor, resolver_path=resolver_path, cgroup_version=self.cgroup_version)
-        return render.kubelet_patch(settings)
+    def _files(self, resolver_path: str) -> dict[str, str]:
+        own = kubelet.node_settings(self.minor, self.shape, self.settings, resolver_path=resolver_path)
+        return {render.KUBELET_PATCH_PATH: render.kubelet_patch(own)} | render.patch_files(self.patches)
 
     def _is_there(self, view: NodeView, path: str) -> bool:
         if path == resolver.OWN_PATH:

@@ -9,8 +9,9 @@ import pytest
 
 from installer.config import ClusterConfig
 from installer.join import JoinFile
+from installer.proxymode import decide
 from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
-from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts
+from installer.settings import Endpoint, ExtraArgs, KubeletSettings, Taint, Timeouts
 from tests.golden.expectation import FOLDER, demand_same
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
@@ -22,12 +23,17 @@ FULL = ClusterConfig(
     cert_sans=("10.0.24.30", "api"),
     timeouts=Timeouts(1200, 900, 120, 240, 600, 700),
     extra_args=ExtraArgs(
-        api_server={"audit-log-maxage": "30"},
-        controller_manager={"node-monitor-grace-period": "60s"},
-        scheduler={"v": "2"},
-        etcd={"heartbeat-interval": "500", "election-timeout": "5000"},
-        kubelet={"v": "2"},
+        api_server={"audit-log-maxage": ("30",)},
+        controller_manager={"node-monitor-grace-period": ("60s",)},
+        scheduler={"v": ("2",)},
+        etcd={"heartbeat-interval": ("500",), "election-timeout": ("5000",)},
+        kubelet={"v": ("2",)},
     ),
+    kubelet=KubeletSettings(90, 75, {"memory": "1Gi"}, {"ephemeral-storage": "2Gi"}, fail_cgroup_v1=False),
+    patches={
+        "etcd": {"metadata": {"annotations": {"example.org/rack": "r7"}}},
+        "kubeletconfiguration": {"maxPods": 50},
+    },
     taints=(Taint("example.org/dedicated", "NoSchedule", "infra"), Taint("example.org/bare", "NoExecute")),
 )
 JOIN = JoinFile(
@@ -43,34 +49,59 @@ JOIN = JoinFile(
 RUNTIME = containerd.RuntimeSettings("registry.k8s.io/pause:3.9")
 
 
-def _init(config: ClusterConfig, version: str, ignored: tuple[str, ...] = ()) -> str:
-    credentials = kubeadm.Credentials(TOKEN, 86400, "cd" * 32)
+REPEATED = replace(FULL, extra_args=ExtraArgs(api_server={"tls-sni-cert-key": ("/b.crt,/b.key", "/a.crt,/a.key")}))
+RELEASES = (
+    *("1.28.15", "1.29.15", "1.30.14", "1.31.14", "1.32.13"),
+    *("1.33.13", "1.34.11", "1.35.8", "1.36.4"),
+)
+"""The newest patch of every minor."""
+MODULES = dict.fromkeys(kernel.PROXY_MODULES["ipvs"], "available")
+SHAPE = kubelet.NodeShape(cpus=4, memory_bytes=16 * 2**30, cgroup_version=2)
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
+
+
+def init_text(config: ClusterConfig, version: str) -> str:
+    minor = kubeadm.minor_of(version)
     return kubeadm.init_config(
-        config, NODE, version, proxy_mode="iptables", credentials=credentials, ignored_errors=ignored
+        config,
+        NODE,
+        version,
+        proxy_mode=decide(config.kube_proxy_mode, minor, MODULES).name,
+        credentials=kubeadm.Credentials(TOKEN, 86400, "cd" * 32),
+        ignored_errors=kubeadm.ignored_preflight_errors(version, kernel="4.18.0-553.el8_10.x86_64", cgroup_version=1),
     )
 
 
-def _join(config: ClusterConfig, version: str, role: str) -> str:
+def join_text(config: ClusterConfig, version: str, role: str) -> str:
     return kubeadm.join_config(config, NODE, replace(JOIN, kubernetes=f"v{version}"), role)
 
 
+def _kubelet_patch(config: ClusterConfig, version: str) -> str:
+    minor = kubeadm.minor_of(version)
+    return kubeadm.kubelet_patch(kubelet.node_settings(minor, SHAPE, config.kubelet, resolver_path=resolver.OWN_PATH))
+
+
+def _cases_of(version: str) -> dict[str, Callable[[], str]]:
+    """What every minor is told, with nothing configured and with everything."""
+    minor = _minor(version)
+    return {
+        f"kubeadm-init-{minor}-small.yaml": lambda: init_text(SMALL, version),
+        f"kubeadm-init-{minor}-full.yaml": lambda: init_text(FULL, version),
+        f"kubeadm-join-{minor}-cp.yaml": lambda: join_text(SMALL, version, "cp"),
+        f"kubeadm-join-{minor}-worker.yaml": lambda: join_text(FULL, version, "worker"),
+        f"kubelet-patch-{minor}.yaml": lambda: _kubelet_patch(FULL, version),
+    }
+
+
 CASES: dict[str, Callable[[], str]] = {
+    **{name: case for version in RELEASES for name, case in _cases_of(version).items()},
     "service-route.service": lambda: route.unit("10.96.0.0/12", NODE.address),
-    "kubeadm-init-1.28-small.yaml": lambda: _init(SMALL, "1.28.15"),
-    "kubeadm-init-1.30-small.yaml": lambda: _init(SMALL, "1.30.14"),
-    "kubeadm-init-1.30-full.yaml": lambda: _init(FULL, "1.30.14"),
-    "kubeadm-init-1.31-full.yaml": lambda: _init(FULL, "1.31.14"),
-    "kubeadm-init-1.36-small.yaml": lambda: _init(SMALL, "1.36.4", ("SystemVerification",)),
-    "kubeadm-join-1.30-worker.yaml": lambda: _join(FULL, "1.30.14", "worker"),
-    "kubeadm-join-1.30-cp.yaml": lambda: _join(SMALL, "1.30.14", "cp"),
-    "kubeadm-join-1.31-worker.yaml": lambda: _join(FULL, "1.31.14", "worker"),
-    "kubeadm-join-1.36-cp.yaml": lambda: _join(SMALL, "1.36.4", "cp"),
-    "kubelet-patch-1.30.yaml": lambda: kubeadm.kubelet_patch(
-        kubelet.node_settings(30, resolver_path="/etc/resolv.conf", cgroup_version=1)
-    ),
-    "kubelet-patch-1.36-cgroup1.yaml": lambda: kubeadm.kubelet_patch(
-        kubelet.node_settings(36, resolver_path=resolver.OWN_PATH, cgroup_version=1)
-    ),
+    "kubeadm-init-1.31-repeated-flag.yaml": lambda: init_text(REPEATED, "1.31.14"),
+    "kubeadm-patch-etcd.yaml": lambda: kubeadm.patch_files(FULL.patches)[f"{kubeadm.PATCHES_DIR}/etcd1+strategic.yaml"],
+    "kubelet-patch-small.yaml": lambda: _kubelet_patch(SMALL, "1.30.14"),
     "containerd-1.6.toml": lambda: containerd.config("1.6.20", RUNTIME),
     "containerd-1.7.toml": lambda: containerd.config("1.7.27", RUNTIME),
     "containerd-1.7-first.toml": lambda: containerd.config("1.7.27", replace(RUNTIME, sandbox=None)),
@@ -82,7 +113,7 @@ CASES: dict[str, Callable[[], str]] = {
     "kubelet.service": kubelet.unit,
     "10-kubeadm.conf": kubelet.drop_in,
     "crictl.yaml": lambda: crictl.config("/run/containerd/containerd.sock"),
-    "modules.conf": lambda: kernel.modules_file((*kernel.REQUIRED_MODULES, *kernel.OPTIONAL_MODULES)),
+    "modules.conf": lambda: kernel.modules_file((*kernel.REQUIRED_MODULES, *kernel.PROXY_MODULES["ipvs"])),
     "sysctl.conf": lambda: kernel.sysctl_file(kernel.SYSCTL_MINIMUMS),
     "resolv.conf": lambda: resolver.own_file("10.0.24.31"),
 }

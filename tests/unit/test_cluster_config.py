@@ -24,7 +24,9 @@ kubeProxy: {mode: ipvs}
 timeouts: {controlPlaneSeconds: 900, kubeletSeconds: 600, discoverySeconds: 700, addonSeconds: 800}
 extraArgs:
   etcd: {heartbeat-interval: "500"}
-  kubelet: {max-pods: "200"}
+  kubelet: {max-pods: ["200", "201"]}
+kubelet: {imageGCHighThresholdPercent: 90, failCgroupV1: false, systemReserved: {memory: 1Gi}}
+patches: {etcd: {spec: {priority: 1}}}
 containerd: {root: /data/containerd}
 taints: []
 tokenTTLSeconds: 7200
@@ -55,8 +57,14 @@ def test_every_field_is_read() -> None:
     assert (read.kube_proxy_mode, read.containerd_root) == ("ipvs", "/data/containerd")
     assert (read.timeouts.control_plane_seconds, read.timeouts.etcd_call_seconds) == (900, 120)
     assert read.timeouts.addon_seconds == 800
-    assert (read.extra_args.etcd, read.extra_args.kubelet) == ({"heartbeat-interval": "500"}, {"max-pods": "200"})
+    assert (read.extra_args.etcd, read.extra_args.kubelet) == (
+        {"heartbeat-interval": ("500",)},
+        {"max-pods": ("200", "201")},
+    )
     assert (read.taints, read.token_ttl_seconds) == ((), 7200)
+    assert (read.kubelet.image_gc_high_percent, read.kubelet.image_gc_low_percent) == (90, 80)
+    assert (read.kubelet.fail_cgroup_v1, read.kubelet.system_reserved) == (False, {"memory": "1Gi"})
+    assert read.patches == {"etcd": {"spec": {"priority": 1}}}
 
 
 def test_taints_that_are_absent_are_kubeadms_own_and_given_ones_are_read() -> None:
@@ -92,7 +100,17 @@ def test_every_problem_is_named_with_its_path_at_once() -> None:
         ("podSubnet: 10.96.0.0/16", "serviceSubnet: overlaps podSubnet"),
         ("serviceSubnet: 10.1.2.0/29", "serviceSubnet: wanted at least 16 addresses"),
         ("extraArgs: {kubelet: {max-pods: 200}}", "wanted a string, got 200"),
+        ("extraArgs: {kubelet: {max-pods: [200]}}", "wanted a string, got [200]"),
+        ("extraArgs: {kubelet: {max-pods: []}}", "wanted a string, got []"),
         ("extraArgs: {kubelet: {pod-infra-container-image: x}}", "the bundle says which pause image"),
+        ("extraArgs: {kubelet: {container-runtime: remote}}", "refused by every kubelet from 1.28 on"),
+        ("kubelet: {systemReserved: {memory: lots}}", "kubelet.systemReserved.memory: wanted a quantity"),
+        ("kubelet: {kubeReserved: {gpu: '1'}}", "kubelet.kubeReserved.gpu: wanted one of cpu, memory"),
+        ("kubelet: {imageGCHighThresholdPercent: 70}", "wanted less than imageGCHighThresholdPercent (70), got 80"),
+        ("kubelet: {failCgroupV1: 'no'}", "kubelet.failCgroupV1: wanted true or false"),
+        ("patches: {kube-proxy: {a: 1}}", "patches.kube-proxy: wanted one of corednsdeployment, etcd"),
+        ("patches: {etcd: [a]}", "patches.etcd: wanted a mapping"),
+        ("patches: {etcd: {}}", "patches.etcd: wanted a mapping"),
         ("controlPlaneEndpoint: https://x:6443", "not an endpoint"),
         ("- a\n- b", "wanted a mapping, got a list"),
         ("clusterName: ''", "clusterName: must not be empty"),

@@ -14,6 +14,7 @@ from installer.facts import KubernetesState, NodeFacts, OsRelease
 from installer.join import PATH, JoinFile
 from installer.plan import build_plan
 from installer.render import containerd, kubeadm
+from installer.render.kernel import PROXY_MODULES
 from installer.settings import Endpoint
 from installer.steps import runtime
 from installer.steps.kubeadm import BEGUN_MARK, CONFIG_PATH
@@ -44,7 +45,7 @@ def facts(**changes: Any) -> NodeFacts:
         addresses=(),
         has_default_route=False,
         listening_ports=(),
-        modules={},
+        modules=dict.fromkeys(PROXY_MODULES["ipvs"], "available"),
         sysctls={},
         tools={},
         firewalls=(),

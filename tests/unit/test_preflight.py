@@ -17,6 +17,8 @@ from installer.preflight import demand_fit, run_checks
 from installer.preflight.disk import ETCD_BYTES, KUBELET_BYTES, folder_needs, needed_bytes
 from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
+from installer.proxymode import decide
+from installer.settings import ExtraArgs, KubeletSettings
 from tests.fakes.debian import ADDRESS, debian
 from tests.fakes.small_bundle import small_bundle
 
@@ -138,6 +140,24 @@ def test_control_groups_of_version_1(kubernetes: str, expected: str) -> None:
     assert level("cgroups", subject(release=kubernetes, cgroup_version=1)) == expected
 
 
+def test_control_groups_of_version_1_by_choice_are_a_warning() -> None:
+    chosen = ClusterConfig(kubelet=KubeletSettings(fail_cgroup_v1=False))
+    assert level("cgroups", subject(release="1.36.4", cgroup_version=1, config=chosen)) == "warn"
+
+
+def test_a_repeated_flag_needs_a_release_that_has_a_list_for_it() -> None:
+    twice = ClusterConfig(extra_args=ExtraArgs(api_server={"v": ("2",), "tls-sni-cert-key": ("a", "b")}))
+    assert level("extra-args", subject(config=twice, release="1.31.0")) == "ok"
+    judged = found("extra-args", subject(config=twice))
+    assert (judged.level, judged.seen) == ("problem", "repeated: apiServer.tls-sni-cert-key")
+
+
+def test_a_patch_that_kubeadm_would_pass_over_is_refused() -> None:
+    config = ClusterConfig(patches={"corednsdeployment": {"spec": {"replicas": 3}}, "etcd": {"spec": {"priority": 1}}})
+    assert level("patches", subject(config=config, release="1.30.14")) == "problem"
+    assert level("patches", subject(config=config, release="1.31.0")) == "ok"
+
+
 def test_modules_depend_on_the_proxy_mode_and_the_pod_network() -> None:
     without: dict[str, Any] = {
         "modules": {name: state for name, state in FACTS.modules.items() if name not in ("ip_vs_sh", "vxlan")}
@@ -145,11 +165,38 @@ def test_modules_depend_on_the_proxy_mode_and_the_pod_network() -> None:
     assert level("kernel-modules", subject(**without)) == "ok"
     assert level("kernel-modules", subject(config=ClusterConfig(kube_proxy_mode="ipvs"), **without)) == "problem"
     assert level("kernel-modules", subject(cni="flannel", **without)) == "problem"
+    assert level("kernel-modules", subject(release="1.36.4", **without)) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "minor", "lacking", "mode"),
+    [
+        ("auto", 28, "", "ipvs"),
+        ("auto", 34, "", "ipvs"),
+        ("auto", 35, "", "iptables"),
+        ("auto", 30, "ip_vs_wrr", "iptables"),
+        ("auto", 30, "nf_conntrack", "iptables"),
+        ("ipvs", 36, "", "ipvs"),
+        ("nftables", 33, "ip_vs", "nftables"),
+    ],
+)
+def test_the_proxy_mode_is_decided_by_modules_and_release(wanted: str, minor: int, lacking: str, mode: str) -> None:
+    modules = {name: state for name, state in FACTS.modules.items() if name != lacking}
+    assert decide(wanted, minor, modules).name == mode
+    if lacking and wanted == "auto":
+        assert lacking in decide(wanted, minor, modules | {lacking: "missing"}).why
+
+
+def test_ipvs_is_told_to_be_at_its_end_from_1_35_on() -> None:
+    config = ClusterConfig(kube_proxy_mode="ipvs")
+    assert level("kube-proxy", subject(config=config, release="1.34.4")) == "ok"
+    assert level("kube-proxy", subject(config=config, release="1.35.8")) == "warn"
 
 
 def test_nftables_needs_a_kernel_and_a_release() -> None:
     config = ClusterConfig(kube_proxy_mode="nftables")
-    assert level("kube-proxy", subject(config=config, release="1.31.0")) == "ok"
+    assert level("kube-proxy", subject(config=config, release="1.33.0")) == "ok"
+    assert level("kube-proxy", subject(config=config, release="1.31.0")) == "warn"
     assert level("kube-proxy", subject(config=config, release="1.30.1")) == "problem"
     assert level("kube-proxy", subject(config=config, release="1.31.0", kernel="5.10.0")) == "problem"
 

@@ -10,7 +10,7 @@ import yaml
 
 from installer.config import ClusterConfig
 from installer.render import containerd, kernel, kubeadm, kubelet, resolver
-from installer.settings import ExtraArgs
+from installer.settings import KUBELET_FLAGS_REFUSED, ExtraArgs, KubeletSettings, Timeouts
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
 VERSIONS = tuple(f"1.{minor}.0" for minor in range(28, 37))
@@ -60,7 +60,7 @@ def test_the_certificate_names_every_way_to_call_the_api_once() -> None:
     "value", ["1e3", "12345e10", "0x1f", "017", "1_000", "y", "true", "null", "10", "1.5", "~", ""]
 )
 def test_a_flag_s_value_stays_text_for_a_reader_of_another_yaml(value: str) -> None:
-    config = ClusterConfig(extra_args=ExtraArgs(scheduler={"flag": value}))
+    config = ClusterConfig(extra_args=ExtraArgs(scheduler={"flag": (value,)}))
     line = next(line for line in init_text("1.30.14", config).splitlines() if line.strip().startswith("flag:"))
     assert line.strip() == f"flag: '{value}'"
 
@@ -93,10 +93,87 @@ def test_only_checks_that_are_wrong_about_a_machine_are_passed_over(
     assert found == (("SystemVerification",) if refused else ())
 
 
-@pytest.mark.parametrize(("minor", "cgroups", "told"), [(34, 1, False), (35, 1, True), (35, 2, False)])
-def test_the_kubelet_is_told_to_stay_on_cgroup_v1_where_it_would_refuse(minor: int, cgroups: int, told: bool) -> None:
-    settings = kubelet.node_settings(minor, resolver_path="/etc/resolv.conf", cgroup_version=cgroups)
-    assert settings.get("failCgroupV1", True) is not told
+@pytest.mark.parametrize(
+    ("minor", "fails", "told"), [(30, False, False), (31, False, True), (35, False, True), (35, True, False)]
+)
+def test_the_kubelet_stays_on_cgroup_v1_by_choice_from_the_release_that_can_be_told(
+    minor: int, fails: bool, told: bool
+) -> None:
+    chosen = KubeletSettings(fail_cgroup_v1=fails)
+    settings = kubelet.node_settings(minor, kubelet.NodeShape(2, 2**32, 1), chosen, resolver_path="/etc/resolv.conf")
+    assert settings.get("failCgroupV1", "not said") is (False if told else "not said")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory_mebi", "system", "kube"),
+    [
+        (1, 1000, ("50m", "79Mi"), ("60m", "79Mi")),
+        (2, 2048, ("50m", "104Mi"), ("70m", "104Mi")),
+        (2, 2047, ("50m", "99Mi"), ("70m", "99Mi")),
+        (2, 2100, ("50m", "104Mi"), ("70m", "104Mi")),
+        (16, 65536, ("50m", "1374Mi"), ("210m", "1374Mi")),
+        (128, 1048576, ("50m", "2048Mi"), ("500m", "2048Mi")),
+    ],
+)
+def test_what_is_set_aside_follows_the_node_s_size(
+    cpus: int, memory_mebi: int, system: tuple[str, str], kube: tuple[str, str]
+) -> None:
+    shape = kubelet.NodeShape(cpus, memory_mebi * 1024 * 1024, 2)
+    found = kubelet.node_settings(30, shape, KubeletSettings(), resolver_path="/etc/resolv.conf")
+    assert tuple(found["systemReserved"].values()) == system
+    assert tuple(found["kubeReserved"].values()) == kube
+
+
+def test_one_resource_that_is_set_aside_is_overridden_and_the_others_stay() -> None:
+    chosen = KubeletSettings(system_reserved={"memory": "1Gi", "ephemeral-storage": "2Gi"})
+    found = kubelet.node_settings(30, kubelet.NodeShape(2, 2**31, 2), chosen, resolver_path="/etc/resolv.conf")
+    assert found["systemReserved"] == {"cpu": "50m", "memory": "1Gi", "ephemeral-storage": "2Gi"}
+    assert found["kubeReserved"] == {"cpu": "70m", "memory": "104Mi"}
+
+
+def test_a_flag_given_twice_is_there_twice_in_its_order_where_there_is_a_list() -> None:
+    config = ClusterConfig(
+        extra_args=ExtraArgs(api_server={"tls-sni-cert-key": ("b", "a"), "audit-log-maxage": ("3",)})
+    )
+    listed = documents(init_text("1.31.14", config))["ClusterConfiguration"]["apiServer"]["extraArgs"]
+    assert [(item["name"], item["value"]) for item in listed] == [
+        ("audit-log-maxage", "3"),
+        ("tls-sni-cert-key", "b"),
+        ("tls-sni-cert-key", "a"),
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_kubelet_is_passed_a_flag_that_it_or_a_later_one_refuses(version: str) -> None:
+    registration = documents(init_text(version))["InitConfiguration"]["nodeRegistration"]
+    args = registration["kubeletExtraArgs"]
+    names = {item["name"] for item in args} if isinstance(args, list) else set(args)
+    assert names == {"node-ip"}
+    units = kubelet.unit() + kubelet.drop_in()
+    assert not [flag for flag in KUBELET_FLAGS_REFUSED if f"--{flag}" in units]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_how_long_kubeadm_waits_is_said_where_its_interface_has_it(version: str) -> None:
+    found = documents(init_text(version, ClusterConfig(timeouts=Timeouts(control_plane_seconds=900))))
+    newer = kubeadm.minor_of(version) >= 31
+    assert ("timeouts" in found["InitConfiguration"]) is newer
+    assert ("timeoutForControlPlane" in found["ClusterConfiguration"]["apiServer"]) is not newer
+    said = (
+        found["InitConfiguration"]["timeouts"]["controlPlaneComponentHealthCheck"]
+        if newer
+        else found["ClusterConfiguration"]["apiServer"]["timeoutForControlPlane"]
+    )
+    assert said == "900s"
+
+
+def test_patches_are_files_by_kubeadm_s_names_after_ours() -> None:
+    patch = {"spec": {"priority": 1}}
+    files = kubeadm.patch_files({"kubeletconfiguration": {"maxPods": 50}, "etcd": patch})
+    names = [path.removeprefix(f"{kubeadm.PATCHES_DIR}/") for path in files]
+    assert names == ["etcd1+strategic.yaml", "kubeletconfiguration1+strategic.yaml"]
+    assert yaml.safe_load(files[f"{kubeadm.PATCHES_DIR}/{names[0]}"]) == patch
+    assert f"{kubeadm.PATCHES_DIR}/{names[1]}" > kubeadm.KUBELET_PATCH_PATH
 
 
 @pytest.mark.parametrize("version", RUNTIMES)

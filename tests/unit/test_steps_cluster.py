@@ -14,6 +14,7 @@ from installer.errors import FormatError, StepError
 from installer.join import PATH
 from installer.render import kubeadm as render
 from installer.render import resolver
+from installer.render.kubelet import NodeShape
 from installer.steps.certificates import ca_cert_hashes
 from installer.steps.cluster import NodeReady
 from installer.steps.kubeadm import KubeletNodeSettings, new_token
@@ -109,6 +110,9 @@ def test_a_cluster_that_does_not_say_when_its_token_ends_gives_no_join_file() ->
     assert machine.node.stat(PATH) is None
 
 
+SHAPE = NodeShape(2, 2**32, 2)
+
+
 def _patch(node: FakeNode) -> dict[str, object]:
     found = yaml.safe_load(node.read_text(render.KUBELET_PATCH_PATH) or "")
     assert isinstance(found, dict)
@@ -116,21 +120,37 @@ def _patch(node: FakeNode) -> dict[str, object]:
 
 
 def test_a_node_without_any_resolver_file_gets_one_of_ours() -> None:
-    node, step = FakeNode(), KubeletNodeSettings("10.0.24.31", 30, 2)
+    node, step = FakeNode(), KubeletNodeSettings("10.0.24.31", 30, SHAPE)
     assert len(step.check(node).changes) == 2
     step.apply(node)
-    assert _patch(node) == {"resolvConf": resolver.OWN_PATH}
+    assert _patch(node)["resolvConf"] == resolver.OWN_PATH
+    assert _patch(node)["systemReserved"] == {"cpu": "50m", "memory": "145Mi"}
     assert step.check(node).satisfied
     node.remove(resolver.OWN_PATH)
     assert not step.check(node).satisfied
 
 
 def test_the_resolver_file_stays_as_it_was_chosen_as_long_as_it_is_there() -> None:
-    node, step = FakeNode(), KubeletNodeSettings("10.0.24.31", 30, 2)
+    node, step = FakeNode(), KubeletNodeSettings("10.0.24.31", 30, SHAPE)
     node.with_files({"/etc/resolv.conf": "nameserver 10.0.0.2\n"})
     step.apply(node)
-    assert _patch(node) == {"resolvConf": "/etc/resolv.conf"}
+    assert _patch(node)["resolvConf"] == "/etc/resolv.conf"
     node.with_files({"/etc/resolv.conf": ""})
     assert step.check(node).satisfied, "the running kubelet uses it"
     node.remove("/etc/resolv.conf")
     assert not step.check(node).satisfied
+
+
+def test_patches_of_the_operator_lie_beside_ours_and_go_when_they_are_no_longer_wanted() -> None:
+    node = FakeNode().with_files({"/etc/resolv.conf": "nameserver 10.0.0.2\n"})
+    patched = KubeletNodeSettings("10.0.24.31", 30, SHAPE, patches={"etcd": {"spec": {"priority": 1}}})
+    path = f"{render.PATCHES_DIR}/etcd1+strategic.yaml"
+    assert f"write {path}" in patched.check(node).changes
+    patched.apply(node)
+    assert patched.check(node).satisfied
+    assert yaml.safe_load(node.read_text(path) or "") == {"spec": {"priority": 1}}
+    bare = KubeletNodeSettings("10.0.24.31", 30, SHAPE)
+    assert bare.check(node).changes == (f"remove {path}",)
+    bare.apply(node)
+    assert bare.check(node).satisfied
+    assert node.list_dir(render.PATCHES_DIR) == ("kubeletconfiguration0+merge.yaml",)

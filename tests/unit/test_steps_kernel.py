@@ -19,11 +19,22 @@ def text(machine: Machine, path: str) -> str:
     return machine.node.read_text(path) or ""
 
 
-def test_every_module_is_listed_by_name_for_the_boot() -> None:
+@pytest.mark.parametrize(
+    ("mode", "more"), [("ipvs", render.PROXY_MODULES["ipvs"]), ("iptables", ()), (None, render.PROXY_MODULES["ipvs"])]
+)
+def test_every_module_is_listed_by_name_for_the_boot(mode: str | None, more: tuple[str, ...]) -> None:
     machine = Machine()
-    carry_out(machine, KernelModules())
+    carry_out(machine, KernelModules(mode))
     listed = text(machine, render.MODULES_PATH).splitlines()[1:]
-    assert set(listed) == {*render.REQUIRED_MODULES, *render.OPTIONAL_MODULES}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {*render.REQUIRED_MODULES, *render.OPTIONAL_MODULES, *more}
+    assert set(listed) == {line.split()[0] for line in text(machine, "/proc/modules").splitlines()}
+
+
+def test_a_mode_whose_modules_the_kernel_lacks_is_refused_by_name() -> None:
+    machine = Machine()
+    with pytest.raises(StepError, match="no module nf_tables"):
+        carry_out(machine, KernelModules("nftables"))
 
 
 def test_modules_the_kernel_does_not_have_are_not_listed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.lab.profiles import CRICTL, ETCD, KUBERNETES
 from tests.lab.toolchain import GoBuild
 
@@ -14,13 +16,6 @@ FLANNEL = "0.26.7"
 FLANNEL_CNI_PLUGIN = "1.6.2-flannel1"
 """The plugin image that flannel's chart names; what is in it is in :data:`BUILDS`."""
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
-_VERSION = {
-    "gitVersion": f"v{KUBERNETES}",
-    "gitMajor": KUBERNETES.split(".")[0],
-    "gitMinor": KUBERNETES.split(".")[1],
-    "gitTreeState": "archive",
-    "buildDate": "2025-06-17T00:00:00Z",
-}
 KUBERNETES_PROGRAMS = (
     "kubeadm",
     "kubelet",
@@ -31,17 +26,23 @@ KUBERNETES_PROGRAMS = (
     "kube-proxy",
 )
 
+
+def _kubernetes(module: str, version: str, programs: Iterable[str]) -> GoBuild:
+    """Programs of Kubernetes ``version``, which the module's go.mod requires, linked to say so."""
+    said = {
+        "gitVersion": f"v{version}",
+        "gitMajor": version.split(".", maxsplit=1)[0],
+        "gitMinor": version.split(".")[1],
+        "gitTreeState": "archive",
+        "buildDate": "2025-06-17T00:00:00Z",
+    }
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    variables = {f"{package}.{name}": value for package in packages for name, value in said.items()}
+    return GoBuild(module, {name: f"./{name}" for name in programs}, variables, ("providerless", "selinux"))
+
+
 BUILDS = (
-    GoBuild(
-        "kubernetes",
-        {name: f"./{name}" for name in KUBERNETES_PROGRAMS},
-        {
-            f"{package}.{name}": value
-            for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-            for name, value in _VERSION.items()
-        },
-        ("providerless", "selinux"),
-    ),
+    _kubernetes("kubernetes", KUBERNETES, KUBERNETES_PROGRAMS),
     GoBuild("coredns", {"coredns": "."}),
     GoBuild(
         "etcd",
@@ -78,4 +79,12 @@ BUILDS = (
     # the project it was part of before, so it is real but older than the tag of its image.
     GoBuild("flannel-cni-plugin", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}),
 )
+KUBEADM_BUILDS = {
+    "1.28.15": _kubernetes("kubernetes-1.28", "1.28.15", ("kubeadm",)),
+    KUBERNETES: BUILDS[0],
+    "1.34.4": _kubernetes("kubernetes-1.34", "1.34.4", ("kubeadm",)),
+}
+"""A real kubeadm of each: the first and the last minor with v1beta3, and the last with v1beta4 that the pinned Go can
+compile (1.35 wants Go 1.25, 1.36 wants 1.26).
+"""
 ETCD_PREFIX = f"etcd-v{ETCD}-linux-amd64"

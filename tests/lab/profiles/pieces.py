@@ -15,10 +15,12 @@ from tests.lab.release_tree import ReleaseTree, archive
 RUNTIME_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
 IPTABLES_PACKAGES = (
     "conntrack",
+    "ipset",
     "iptables",
     "libc6",
     "libip4tc2",
     "libip6tc2",
+    "libipset13",
     "libmnl0",
     "libnetfilter-conntrack3",
     "libnfnetlink0",

@@ -1,0 +1,9 @@
+// Command kubeadm is upstream's kubeadm at the version this module requires.
+package main
+
+import (
+	"k8s.io/kubernetes/cmd/kubeadm/app"
+	"k8s.io/kubernetes/cmd/kubeadm/app/util/errors"
+)
+
+func main() { errors.HandleError(app.Run()) }
