@@ -41,6 +41,7 @@ def _options(command: _Command) -> _Command:
             click.option("--config", type=existing, metavar="FILE", help="cluster.yaml; every field has a default."),
             click.option("--join", type=existing, metavar="FILE", help="join.yaml of the cluster to join."),
             click.option("--address", metavar="IP", help="This node's address, when it has more than one."),
+            click.option("--data-disk", metavar="DEV", help="An empty disk or partition for the images."),
             click.option(
                 "--media", type=existing, envvar=MEDIA_VARIABLE, metavar="DIR", help="The media set (found by itself)."
             ),
@@ -214,7 +215,13 @@ def _dry_run(request: Request, *, as_json: bool) -> None:
 
 
 def _request(
-    *, role: str | None, config: Path | None, join: Path | None, address: str | None, media: Path | None
+    *,
+    role: str | None,
+    config: Path | None,
+    join: Path | None,
+    address: str | None,
+    data_disk: str | None,
+    media: Path | None,
 ) -> Request:
     from installer.install import Request
 
@@ -226,7 +233,7 @@ def _request(
             got="none",
             next_step="sudo ./install --role cp",
         )
-    return Request(role, media or Path.cwd(), config, join, address, os.environ.get(RUNTIME_VARIABLE))
+    return Request(role, media or Path.cwd(), config, join, address, os.environ.get(RUNTIME_VARIABLE), data_disk)
 
 
 def _view() -> LocalView:

@@ -12,6 +12,7 @@ from typing import Any
 from installer.bundle.strict import Fields, Problems
 from installer.errors import InputError
 from installer.settings import (
+    DataDiskSettings,
     Endpoint,
     ExtraArgs,
     KubeletSettings,
@@ -51,6 +52,7 @@ class ClusterConfig:
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     patches: dict[str, dict[str, Any]] = field(default_factory=dict)
     containerd_root: str = "/var/lib/containerd"
+    data_disk: DataDiskSettings | None = None
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
     addons: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class ClusterConfig:
             kubelet=KubeletSettings.read(fields.mapping("kubelet", optional=True)),
             patches=patches(fields),
             containerd_root=folder(containerd, "root", default.containerd_root),
+            data_disk=DataDiskSettings.read(fields.mapping("dataDisk")) if "dataDisk" in fields else None,
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),
             addons=addon_values(addons),

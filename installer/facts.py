@@ -11,6 +11,7 @@ from typing import Any
 
 from installer import probes
 from installer.bundle.platform import Platform, platform_of_machine
+from installer.datadisk import DataDiskState, look_at
 from installer.installed import Installed
 from installer.node import DiskSpace, NodeView
 
@@ -41,6 +42,7 @@ SYSCTLS = (
 TOOLS = (
     *("conntrack", "ip", "iptables", "mount", "nsenter", "modprobe", "sysctl", "systemctl", "umount"),
     *("ebtables", "ethtool", "losetup", "nft", "socat", "tc", "touch", "cp"),
+    *("blkid", "findmnt", "lsblk", "mkfs.ext4", "mkfs.xfs", "wipefs"),
 )
 DISK_PATHS = ("/", "/etc", "/opt", "/usr/local/bin", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/airgap-bundle")
 
@@ -122,6 +124,7 @@ class NodeFacts:
     runtime: Runtime | None
     kubernetes: KubernetesState
     installed: Installed | None
+    data_disk: DataDiskState | None = None
 
     @property
     def platform(self) -> Platform | None:
@@ -133,8 +136,8 @@ class NodeFacts:
         return asdict(self) | {"platform": self.platform}
 
 
-def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> NodeFacts:
-    """The facts of the machine behind ``view``."""
+def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", data_disk: str | None = None) -> NodeFacts:
+    """The facts of the machine behind ``view``; of ``data_disk`` too, if one is wanted for ``containerd_root``."""
     kernel = probes.kernel(view)
     installed = Installed.read(view)
     return NodeFacts(
@@ -162,6 +165,7 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> N
         runtime=_runtime(view, installed),
         kubernetes=KubernetesState(probes.cluster_paths(view)),
         installed=installed,
+        data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from installer.preflight import demand_fit, run_checks
 from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
 from installer.recording import RecordingNode
+from installer.settings import DataDiskSettings, is_device
 from installer.toolcommand import ToolCommand
 
 
@@ -55,6 +56,7 @@ class Request:
     join: Path | None = None
     address: str | None = None
     runtime: str | None = None
+    data_disk: str | None = None
 
 
 class Report(Protocol):
@@ -105,8 +107,10 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     """
     config_text = read_config(view, request.config)
     config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
+    config = with_data_disk(config, request.data_disk)
     join = read_join(request, bundle)
-    facts = gather(view, containerd_root=config.containerd_root)
+    disk = config.data_disk.device if config.data_disk else None
+    facts = gather(view, containerd_root=config.containerd_root, data_disk=disk)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:
@@ -127,6 +131,16 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     findings = run_checks(subject)
     report.preflight(findings)
     return Prepared(bundle, subject, findings, join, config_text, request.runtime, is_verified=not is_known)
+
+
+def with_data_disk(config: ClusterConfig, device: str | None) -> ClusterConfig:
+    """The configuration with the data disk of the command line, if one was given there."""
+    if device is None:
+        return config
+    if not is_device(device):
+        raise InputError("not a block device's path", where="--data-disk", wanted="such as /dev/vdb1", got=device[:100])
+    filesystem = config.data_disk.filesystem if config.data_disk else DataDiskSettings(device).filesystem
+    return replace(config, data_disk=DataDiskSettings(device, filesystem))
 
 
 def verify_medium(bundle: Bundle, report: Report) -> None:

@@ -17,6 +17,7 @@ from installer.render.kubelet import NodeShape
 from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
+from installer.steps.datadisk import DataDisk
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
 from installer.steps.images import ImportImages
@@ -57,6 +58,7 @@ def build_plan(
     modules = KernelModules(mode.name if join is None else None)
     phases = (
         Phase("kernel", (modules, KernelSysctls(), SwapOff())),
+        *_disk_phase(config),
         Phase("files", _file_steps(bundle, role, platform, settings.socket)),
         Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
@@ -98,6 +100,13 @@ def runtime_settings(
     if runc is None:
         raise InputError("runc comes in an archive in this bundle", wanted="one file with a target path")
     return containerd.RuntimeSettings(str(index.pause.reference), runc_path=runc, root=config.containerd_root)
+
+
+def _disk_phase(config: ClusterConfig) -> tuple[Phase, ...]:
+    """containerd's folder is on its disk before anything is put there."""
+    if config.data_disk is None:
+        return ()
+    return (Phase("disk", (DataDisk(config.data_disk.device, config.data_disk.filesystem, config.containerd_root),)),)
 
 
 def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:

@@ -16,6 +16,7 @@ _HELM = ("helm", "--kubeconfig", "*")
 _HELM_STATES = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling")
 
 READ_ONLY: tuple[tuple[str, ...], ...] = (
+    ("blkid", "-p", "-o", "export", "*"),
     ("containerd", "--version"),
     ("containerd", "config", "default"),
     ("containerd", "config", "dump"),
@@ -53,6 +54,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("kubectl", "--kubeconfig", "*", "version", "..."),
     ("kubectl", "version", "--client", "..."),
     ("kubelet", "--version"),
+    ("lsblk", "-J", "-b", "-p", "-o", "*", "*"),
     ("modinfo", "..."),
     ("modprobe", "--show-depends", "*"),
     ("rpm", "-q", "--qf", "*", "*..."),
@@ -67,6 +69,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("timedatectl", "show", "..."),
     ("uname", "-m"),
     ("uname", "-r"),
+    ("wipefs", "-n", "-p", "*"),
 )
 
 

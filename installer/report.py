@@ -77,7 +77,9 @@ class TextReport:
         parts = [count(len(steps), "step"), f"{wanted} already as wanted"]
         root, platform = subject.config.containerd_root, subject.facts.platform
         if wanted < len(steps) and platform is not None:
-            free_bytes = disk_of(subject.facts.disks, root).free_bytes
+            disk = subject.facts.data_disk
+            comes = disk.device if disk is not None and not disk.is_mounted else None
+            free_bytes = comes.size_bytes if comes else disk_of(subject.facts.disks, root).free_bytes
             parts.append(f"images {size(image_bytes(subject, platform))} under {root} ({size(free_bytes)} free)")
         self._line("plan", ", ".join(parts))
         for note in plan.notes:

@@ -11,8 +11,9 @@ from installer.installed import PATH, Installed
 from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
-from installer.render import route
+from installer.render import fstab, route
 from installer.restore import RemoveData, RemoveInterfaces, RestoreFiles, StopServices, first_states
+from installer.steps.datadisk import ReleaseDataDisk
 from installer.steps.reset import RemoveFiles, leave_cluster
 
 _INTERFACES = ("cni0", "flannel.1", "flannel-v6.1")
@@ -37,6 +38,7 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         StopServices(("kubelet.service", "containerd.service", route.UNIT)),
         RemoveInterfaces(_INTERFACES),
         RemoveData(record.data_folders),
+        ReleaseDataDisk(),
         RemoveFiles("reset/network-files", "no files of the pod network", _NETWORK_FILES),
         RestoreFiles(states, journal_folder),
     )
@@ -44,6 +46,8 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         "packet filter rules and loaded modules of the old cluster end with a reboot",
         "this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay",
     ]
+    if fstab.ours(view.read_text(fstab.PATH) or "") is not None:
+        notes.append("the data disk keeps its file system, empty, and is taken again by the next install")
     notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]
     return Plan((Phase("reset", steps),), tuple(notes))
 

@@ -11,6 +11,8 @@ from installer.bundle.addon import read_values
 from installer.bundle.strict import Fields
 from installer.errors import InputError
 
+FILESYSTEMS = ("ext4", "xfs")
+"""What a data disk can be formatted as."""
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 API_PORT = 6443
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -165,6 +167,23 @@ class KubeletSettings:
 
 
 @dataclass(frozen=True)
+class DataDiskSettings:
+    """The block device that containerd's folder is put on, and the file system an empty one gets."""
+
+    device: str
+    filesystem: str = "ext4"
+
+    @classmethod
+    def read(cls, fields: Fields) -> DataDiskSettings:
+        """The data disk from its mapping."""
+        disk = cls(fields.text("device"), fields.choice("filesystem", FILESYSTEMS, "ext4"))
+        if disk.device and not is_device(disk.device):
+            fields.note("device", f"wanted a device such as /dev/vdb1, got {disk.device[:100]!r}")
+        fields.finish()
+        return disk
+
+
+@dataclass(frozen=True)
 class Taint:
     """A taint of the node: pods stay away unless they tolerate it."""
 
@@ -178,6 +197,11 @@ class Taint:
         taint = cls(fields.text("key"), fields.choice("effect", TAINT_EFFECTS), fields.text("value", ""))
         fields.finish()
         return taint
+
+
+def is_device(text: str) -> bool:
+    """Whether ``text`` can be the path of a block device."""
+    return bool(re.fullmatch(r"/dev/[A-Za-z0-9._:+@=/-]+", text)) and ".." not in text.split("/")
 
 
 def is_host(text: str) -> bool:

@@ -15,6 +15,8 @@ ETCD_BYTES = 512_000_000
 """What etcd takes on an empty cluster: its write-ahead log is allocated in 64 MB pieces, and one snapshot."""
 KUBELET_BYTES = 100_000_000
 _MEGA = 1_000_000
+_USABLE = 0.95
+"""What a file system leaves of its device."""
 
 
 def space(subject: Subject) -> Iterator[Finding]:
@@ -47,6 +49,8 @@ def needed_bytes(subject: Subject) -> dict[str, int]:
     """The bytes each file system needs, by mount point."""
     needs: dict[str, int] = defaultdict(int)
     for folder, size_bytes in folder_needs(subject).items():
+        if folder == subject.config.containerd_root and _comes_on_a_disk(subject):
+            continue
         needs[disk_of(subject.facts.disks, folder).mount] += size_bytes
     return dict(needs)
 
@@ -82,10 +86,44 @@ def unpacked_bytes(blob: Descriptor) -> int:
     return blob.unpacked_size_bytes if blob.unpacked_size_bytes is not None else blob.size_bytes
 
 
+def _comes_on_a_disk(subject: Subject) -> bool:
+    """Whether containerd's folder is going to be on a data disk that is not mounted yet."""
+    return subject.facts.data_disk is not None and not subject.facts.data_disk.is_mounted
+
+
+def data_disk(subject: Subject) -> Iterator[Finding]:
+    """A data disk is empty or ours, large enough for the images, and there is a program to format it with."""
+    wanted, state = subject.config.data_disk, subject.facts.data_disk
+    if wanted is None or state is None:
+        return
+    if state.refusal is not None or state.device is None:
+        seen, why, fix = state.refusal or (wanted.device, "it is gone", "look with lsblk")
+        yield problem("data-disk", seen, why, fix)
+        return
+    device, name = state.device, f"{state.device.path}, {state.device.size_bytes / _MEGA:.1f} MB"
+    missing = [tool for tool in _disk_tools(wanted.filesystem) if subject.facts.tools.get(tool) is None]
+    if missing:
+        fix = "install the distribution's packages with them"
+        yield problem("data-disk", f"missing {', '.join(missing)}", "the disk is prepared with them", fix)
+        return
+    platform = subject.facts.platform
+    need_bytes = image_bytes(subject, platform) if platform is not None else 0
+    if device.size_bytes * _USABLE < need_bytes:
+        why = f"the images alone need {need_bytes / _MEGA:.1f} MB"
+        yield problem("data-disk", name, why, "a larger device")
+        return
+    use = "ours from an earlier install, used again" if device.is_ours else f"empty, becomes {wanted.filesystem}"
+    yield ok("data-disk", f"{name}: {use}")
+
+
+def _disk_tools(filesystem: str) -> tuple[str, ...]:
+    return ("blkid", "findmnt", "lsblk", f"mkfs.{filesystem}", "mount", "umount", "wipefs")
+
+
 def disk_of(disks: dict[str, DiskSpace], path: str) -> DiskSpace:
     """The file system ``path`` is on: that of the nearest folder that was asked about."""
     above = [known for known in disks if path == known or path.startswith(known.rstrip("/") + "/")]
     return disks[max(above, key=len)]
 
 
-CHECKS = (space,)
+CHECKS = (space, data_disk)

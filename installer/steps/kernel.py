@@ -9,10 +9,10 @@ from installer.errors import StepError
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import kernel as render
+from installer.render.fstab import PATH
+from installer.steps import fstab
 from installer.steps.judged import judged
 
-FSTAB = "/etc/fstab"
-FSTAB_KEPT = "/etc/fstab.before-airgap-bundle"
 _SWAP_SERVICES = ("zramswap.service", "zram-config.service")
 """Services of distributions that make swap on compressed memory at every boot, outside fstab and swap units."""
 _TIMEOUT_SECONDS = 120.0
@@ -111,7 +111,7 @@ class SwapOff:
         active = render.active_swaps(view.read_text("/proc/swaps") or "")
         changes = [f"swapoff {name}" for name in active]
         if _fstab_swaps(view):
-            changes.append(f"comment swap out of {FSTAB} (the old file stays as {FSTAB_KEPT})")
+            changes.append(f"comment swap out of {PATH} (the old file stays as {fstab.KEPT})")
         else:  # units made from fstab's lines end with the lines, so only what is left without them counts
             changes += [f"mask {unit}" for unit in _swap_units(view)]
         changes += [f"disable {unit}" for unit in _enabled_swap_services(view)]
@@ -128,13 +128,8 @@ class SwapOff:
             node.run(["swapoff", "-a"], timeout_seconds=15 * 60.0)
             done.extend(active)
         if _fstab_swaps(node):
-            old = node.read_bytes(FSTAB) or b""
-            if node.stat(FSTAB_KEPT) is None:
-                node.write_file(FSTAB_KEPT, old)
-            text = render.fstab_without_swap(old.decode("utf-8", "surrogateescape"))
-            node.write_file(FSTAB, text.encode("utf-8", "surrogateescape"))
-            node.run(["systemctl", "daemon-reload"], timeout_seconds=_TIMEOUT_SECONDS)
-            done.append(FSTAB)
+            fstab.rewrite(node, render.fstab_without_swap(fstab.read(node)))
+            done.append(PATH)
         for unit in _swap_units(node):
             node.run(["systemctl", "mask", "--now", unit], timeout_seconds=_TIMEOUT_SECONDS)
             done.append(unit)
@@ -172,7 +167,7 @@ def _kept_sysctls(live: dict[str, int]) -> dict[str, int]:
 
 
 def _fstab_swaps(view: NodeView) -> bool:
-    return any(render.is_swap_line(line) for line in (view.read_text(FSTAB) or "").splitlines())
+    return any(render.is_swap_line(line) for line in fstab.read(view).splitlines())
 
 
 def _swap_units(view: NodeView) -> tuple[str, ...]:

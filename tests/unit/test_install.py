@@ -17,8 +17,10 @@ from installer.installed import Installed
 from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile
 from installer.journal import read_runs
+from installer.render.fstab import DROP_IN_PATH
 from tests.fakes.debian import ADDRESS, addresses, debian
 from tests.fakes.desk import Desk, desk_with
+from tests.fakes.disk import DEVICE, ROOT, UUID, Disk
 from tests.fakes.media import media_set
 from tests.unit.test_cluster_config import JOIN
 
@@ -328,6 +330,34 @@ def test_reset_lists_asks_and_leaves_what_was_there_before(desk: Desk) -> None:
     code, said = desk.run("reset", "--yes")
     assert (code, "nothing of this tool to remove" in said) == (2, True)
     assert desk.run("--role", "cp")[0] == 0
+
+
+def test_a_data_disk_is_prepared_before_anything_is_put_there_and_released_by_a_reset(desk: Desk) -> None:
+    disk = Disk(desk.machine.node, machine=True)
+    before = disk.fstab
+    code, said = desk.run("plan", "--role", "cp", "--data-disk", DEVICE)
+    assert code == 0, said
+    assert f"format {DEVICE} as ext4 (20.0 GB, nothing is on it)" in said
+    assert disk.fstab == before
+    code, said = desk.run("--role", "cp", "--data-disk", DEVICE)
+    assert code == 0, said
+    order = ["import" if "import" in words else words[0] for words in desk.machine.node.ran]
+    assert order.index("mkfs.ext4") < order.index("mount") < order.index("import")
+    assert f"UUID={UUID} {ROOT} ext4" in disk.fstab
+    assert "nothing to do, everything is as wanted" in desk.run("--role", "cp", "--data-disk", DEVICE)[1]
+    code, said = desk.run("reset", "--yes")
+    assert code == 0, said
+    assert "the data disk keeps its file system" in said
+    assert (disk.fstab, disk.node.stat(DROP_IN_PATH)) == (before, None)
+    assert ("umount", ROOT) in desk.machine.node.ran
+
+
+def test_a_data_disk_that_holds_something_is_refused_before_anything_is_changed(desk: Desk) -> None:
+    disk = Disk(desk.machine.node, machine=True)
+    disk.hold("xfs", "theirs")
+    code, said = desk.run("--role", "cp", "--data-disk", DEVICE)
+    assert (code, f"{DEVICE} holds xfs 'theirs'" in said) == (3, True)
+    assert not desk.journal.exists()
 
 
 def test_help_is_shown_without_any_word_and_answers_without_the_heavy_parts(desk: Desk) -> None:

@@ -7,7 +7,9 @@ import pytest
 from installer.errors import StepError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.render import kernel as render
-from installer.steps.kernel import FSTAB, FSTAB_KEPT, KernelModules, KernelSysctls, SwapOff
+from installer.render.fstab import PATH as FSTAB
+from installer.steps.fstab import KEPT as FSTAB_KEPT
+from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from tests.fakes.machine import KERNEL, Machine, Unit
 
 
