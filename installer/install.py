@@ -81,6 +81,9 @@ class Report(Protocol):
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """What each step would change, for a dry run."""
 
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """What a reset or an undo is about to do."""
+
     def step(self, event: Event) -> None:
         """A step began, ended or failed."""
 

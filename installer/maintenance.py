@@ -44,19 +44,18 @@ def reset(*, yes: bool, as_json: bool) -> None:
     from installer.install import demand_root
     from installer.journal import FOLDER
     from installer.localnode import LocalNode
-    from installer.report import reset_lines
     from installer.reset import plan_reset
     from installer.reset import reset as carry_out
 
     node = LocalNode()
     demand_root(node)
     wanted = plan_reset(node, FOLDER)
-    if not as_json:
-        say("\n".join(reset_lines(look(wanted, node), wanted.notes)))
+    report = screen(as_json=as_json)
+    report.going_back(wanted, look(wanted, node))
     if not yes:
         demand_yes("Remove all of this?", "reset")
     began = time.monotonic()
-    carry_out(node, wanted, screen(as_json=as_json), FOLDER)
+    carry_out(node, wanted, report, FOLDER)
     say_end(as_json, "this machine is no node any more", time.monotonic() - began)
 
 

@@ -92,6 +92,17 @@ class TextReport:
             for change in item.check.changes if not item.check.satisfied else ():
                 self._write(f"        {printable(change)}")
 
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._write("This will be done:")
+        for item in steps:
+            if not item.check.satisfied:
+                self._fold(f"  {item.step.id:<19} ", item.step.title)
+                for change in item.check.changes:
+                    self._fold("    ", change)
+        for note in plan.notes:
+            self._line("note", note)
+
     def step(self, event: Event) -> None:
         """See :class:`~installer.install.Report`."""
         if isinstance(event, StepStarted):
@@ -151,24 +162,14 @@ class JsonReport:
 
     def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
         """See :class:`~installer.install.Report`."""
-        self.emit(
-            "plan",
-            role=subject.role,
-            notes=list(plan.notes),
-            steps=[
-                {
-                    "id": item.step.id,
-                    "title": item.step.title,
-                    "satisfied": item.check.satisfied,
-                    "detail": item.check.detail,
-                    "changes": list(item.check.changes),
-                }
-                for item in steps
-            ],
-        )
+        self.emit("plan", role=subject.role, notes=list(plan.notes), steps=_planned(steps))
 
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """See :class:`~installer.install.Report`; the plan event has said it all."""
+
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        self.emit("plan", notes=list(plan.notes), steps=_planned(steps))
 
     def step(self, event: Event) -> None:
         """See :class:`~installer.install.Report`."""
@@ -181,6 +182,19 @@ class JsonReport:
         elif isinstance(event, StepFailed):
             fields = {"outcome": "failed", "error": event.error.to_dict(), "seconds": round(event.seconds, 3)}
             self.emit("step", id=event.step_id, number=event.number, total=event.total, **fields)
+
+
+def _planned(steps: tuple[PlannedStep, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.step.id,
+            "title": item.step.title,
+            "satisfied": item.check.satisfied,
+            "detail": item.check.detail,
+            "changes": list(item.check.changes),
+        }
+        for item in steps
+    ]
 
 
 def _named(bundle: Bundle) -> str:
@@ -229,16 +243,6 @@ def status_lines(status: Status) -> list[str]:
     for number, step in enumerate(status.steps, start=1):
         lines += folded(_step_head(number, total, step.id, step.outcome), printable(step.detail))
     return lines
-
-
-def reset_lines(steps: tuple[PlannedStep, ...], notes: tuple[str, ...]) -> list[str]:
-    """What a reset is about to do, as text."""
-    lines = ["This will be done:"]
-    for item in steps:
-        if not item.check.satisfied:
-            lines.append(f"  {item.step.id:<20} {item.step.title}")
-            lines += [f"    {printable(change)}" for change in item.check.changes]
-    return [*lines, *notes]
 
 
 def summary(results: tuple[StepResult, ...]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from installer.installed import PATH as RECORD_PATH
 from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile
 from tests.fakes.debian import ADDRESS
@@ -42,29 +41,5 @@ def test_status_before_and_after(desk: Desk) -> None:
 
 
 def test_a_kubelet_that_nobody_configured_is_waiting_and_not_failed(desk: Desk) -> None:
-    desk.machine.node._answers[("systemctl", "is-active", "kubelet.service")].clear()
     desk.machine.node.script("systemctl is-active kubelet.service", "activating\n", code=3)
     assert "kubelet    waiting for kubeadm" in desk.run("status")[1]
-
-
-def test_reset_lists_asks_and_leaves_what_was_there_before(desk: Desk) -> None:
-    node = desk.machine.node
-    original = node.files()
-    node.with_files({"/etc/cni/net.d/99-site.conf": "theirs"})
-    assert desk.run("--role", "cp")[0] == 0
-    node.with_files({"/var/lib/containerd/blob": "b", "/var/lib/kubelet/pods/x": "p"})
-    code, said = desk.run("reset")
-    assert (code, "not confirmed" in said) == (2, True)
-    assert "remove /usr/local/bin/kubelet" in said
-    assert node.files() == desk.before
-    code, said = desk.run("reset", "--yes")
-    assert code == 0, said
-    assert "/etc/cni/net.d held something before" in said
-    live = {path for path in original if path.startswith("/proc/")}
-    left = {path: data for path, data in node.files().items() if path not in live and not path.startswith("/proc/")}
-    wanted = {path: data for path, data in original.items() if path not in live}
-    assert left == wanted | {"/etc/cni/net.d/99-site.conf": b"theirs"}
-    assert node.stat(RECORD_PATH) is None
-    code, said = desk.run("reset", "--yes")
-    assert (code, "nothing of this tool to remove" in said) == (2, True)
-    assert desk.run("--role", "cp")[0] == 0

@@ -8,7 +8,8 @@ from installer.errors import StepError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.render import kernel as render
 from installer.steps.kernel import FSTAB, FSTAB_KEPT, KernelModules, KernelSysctls, SwapOff
-from tests.fakes.machine import KERNEL, Machine, Unit
+from tests.fakes.machine import KERNEL, Machine
+from tests.fakes.systemd import Unit
 
 
 def carry_out(machine: Machine, *steps: Step) -> StepResult:
