@@ -12,7 +12,7 @@ def take_back(before: bytes, after: bytes, now: bytes) -> bytes | None:
     What others added, took away or changed since stays. A change that is already gone is no mistake, so doing it
     twice is doing it once.
     """
-    old, new, found = before.splitlines(True), after.splitlines(True), now.splitlines(True)
+    old, new, found = _lines(before), _lines(after), _lines(now)
     for tag, old_from, old_to, new_from, new_to in reversed(SequenceMatcher(None, old, new, False).get_opcodes()):
         if tag == "equal":
             continue
@@ -26,6 +26,11 @@ def take_back(before: bytes, after: bytes, now: bytes) -> bytes | None:
                 return None
             found[anchor + 1 : anchor + 1] = theirs
     return b"".join(found)
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """The lines with their ends; a last line without one gets it, as lines may come to stand behind it."""
+    return [line + b"\n" for line in text.removesuffix(b"\n").split(b"\n")] if text else []
 
 
 def _find(lines: Sequence[bytes], part: Sequence[bytes]) -> int | None:

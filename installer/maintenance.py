@@ -1,4 +1,4 @@
-"""The verbs for a node that is there: ``facts``, ``status``, ``reset``, ``join-file``. None of them needs a medium."""
+"""The verbs for a node that is there: facts, status, undo, reset, join-file. None of them needs a medium."""
 
 from __future__ import annotations
 
@@ -59,6 +59,30 @@ def reset(*, yes: bool, as_json: bool) -> None:
     say_end(as_json, "this machine is no node any more", time.monotonic() - began)
 
 
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def undo(*, yes: bool, as_json: bool) -> None:
+    """Take back what the last install run here changed, as long as it had not begun kubeadm."""
+    from installer.execute import look
+    from installer.install import demand_root
+    from installer.journal import FOLDER
+    from installer.localnode import LocalNode
+    from installer.undo import plan_undo, run_to_undo
+    from installer.undo import undo as carry_out
+
+    node = LocalNode()
+    demand_root(node)
+    run = run_to_undo(FOLDER)
+    wanted, report = plan_undo(node, FOLDER, run), screen(as_json=as_json)
+    report.going_back(wanted, look(wanted, node))
+    if not yes:
+        demand_yes("Take all of this back?", "undo")
+    began = time.monotonic()
+    carry_out(node, run, wanted, report, FOLDER)
+    say_end(as_json, f"as before run {run.name}", time.monotonic() - began)
+
+
 @click.command("join-file")
 def join_file() -> None:
     """Print this cluster's join.yaml, made anew if a part of it has ended."""
@@ -69,4 +93,4 @@ def join_file() -> None:
     say(valid_join_file(LocalNode(), FOLDER).removesuffix("\n"))
 
 
-VERBS: tuple[click.Command, ...] = (facts, status, reset, join_file)
+VERBS: tuple[click.Command, ...] = (facts, status, undo, reset, join_file)
