@@ -20,19 +20,21 @@ def facts(*, as_json: bool) -> None:
     from installer.report import facts_lines
 
     found = gather(this_machine())
-    say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(facts_lines(found)))
+    event = {"event": "facts"} | found.to_dict()
+    say(json.dumps(event, sort_keys=True) if as_json else "\n".join(facts_lines(found)))
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 def status(*, as_json: bool) -> None:
-    """Show what is installed here and how each step went; nothing is changed."""
+    """Show what is installed here and what has changed since; nothing is changed."""
     from installer.journal import FOLDER
     from installer.report import status_lines
     from installer.status import gather_status
 
     found = gather_status(this_machine(), FOLDER)
-    say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(status_lines(found)))
+    event = {"event": "status"} | found.to_dict()
+    say(json.dumps(event, sort_keys=True) if as_json else "\n".join(status_lines(found)))
 
 
 @click.command()

@@ -239,9 +239,27 @@ def status_lines(status: Status) -> list[str]:
     if status.last_run is not None:
         lines.append(f"{'last run':<10} {status.last_run}  {status.last_outcome}")
     lines += [f"{unit:<10} {printable(state)}" for unit, state in status.services.items()]
+    lines += _drift_lines(status)
     total = len(status.steps)
     for number, step in enumerate(status.steps, start=1):
         lines += folded(_step_head(number, total, step.id, step.outcome), printable(step.detail))
+    return lines
+
+
+def _drift_lines(status: Status) -> list[str]:
+    """How much is as installed, and each thing that is not, with what puts it back."""
+    strayed = [item for item in status.items if item.state != "as installed"]
+    if not status.items:
+        return []
+    lines = [f"{'state':<10} {len(status.items) - len(strayed)} of {count(len(status.items), 'thing')} as installed"]
+    for item in strayed:
+        lines += folded(f"  {item.state:<8} ", f"{item.kind} {printable(item.name)}")
+        if item.wanted:
+            lines += folded(f"{'':<11}", f"wanted {item.wanted}  got {printable(item.got) or 'nothing'}")
+    if strayed and status.installed is not None:
+        join = " --join join.yaml" if status.installed.role == "worker" else ""
+        lines.append(f"{'next':<10} sudo ./install --role {status.installed.role}{join}  puts it back, from the medium")
+        lines.append(f"{'':<10} {status.installed.name}, identity {status.installed.identity.short}…")
     return lines
 
 
