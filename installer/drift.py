@@ -113,7 +113,8 @@ def _last_unit_verbs(runs: Sequence[Run]) -> dict[str, set[str]]:
                 if argv[1] in ("disable", "stop", "mask", "unmask"):
                     verbs.clear()
                 verbs.add(argv[1])
-    if _KUBELET in found and any(began_kubeadm(run) for run in runs) and runs[-1].outcome == "done":
+    installs = [run for run in runs if run.verb == "install"]
+    if _KUBELET in found and any(began_kubeadm(run) for run in installs) and installs[-1].outcome == "done":
         found[_KUBELET].add("start")  # by kubeadm
     return {unit: verbs for unit, verbs in found.items() if verbs & {"enable", "mask", "restart", "start"}}
 
