@@ -18,6 +18,7 @@ from installer import __version__
 from installer.errors import InputError, OperatorError
 from installer.maintenance import VERBS
 from installer.terminal import say, say_end, say_error, screen, this_machine
+from installer.toolcommand import COMMAND_VARIABLE
 
 if TYPE_CHECKING:
     from installer.install import Request
@@ -116,7 +117,7 @@ def run(arguments: list[str]) -> int:
     """Runs the command; prints what went wrong to stderr (or as JSON to stdout) and returns the exit code."""
     as_json = "--json" in arguments
     try:
-        cli.main(arguments, prog_name="install", standalone_mode=False)
+        cli.main(arguments, prog_name=os.environ.get(COMMAND_VARIABLE, "install"), standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -84,6 +84,19 @@ def test_a_medium_that_is_known_is_read_before_anything_is_mended_from_it(desk: 
     assert (code, desk.machine.node.files() == desk.before) == (4, True), said
 
 
+def test_verbs_that_need_the_medium_say_which_one_once_it_is_gone(desk: Desk) -> None:
+    assert desk.run("--role", "cp")[0] == 0
+    desk.media = desk.folder / "empty"
+    desk.media.mkdir()
+    for words in (("--role", "cp"), ("plan", "--role", "cp"), ("preflight", "--role", "cp")):
+        code, said = desk.run(*words)
+        assert (code, desk.machine.node.files() == desk.before) == (2, True)
+        assert "wanted  k8s-v1.30.14-linux-amd64, identity sha256:" in said
+        assert "plug it in and run ./install there" in said
+    for verb in ("status", "facts", "join-file"):
+        assert desk.run(verb)[0] == 0, verb
+
+
 def test_a_worker_joins(desk: Desk) -> None:
     code, said = desk.run("--role", "worker", "--join", desk.write("join.yaml", TOKEN_VALID.to_text()))
     assert code == 0, said

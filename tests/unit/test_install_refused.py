@@ -65,7 +65,7 @@ def _no_medium(desk: Desk) -> None:
         (_no_such_machine, ["--role", "cp"], 2, ["no bundle for this machine", "riscv64"]),
         (_flipped, ["--role", "cp"], 4, ["[integrity]"]),
         (_truncated, ["--role", "cp"], 4, ["[integrity]"]),
-        (_no_medium, ["--role", "cp"], 2, ["no media set there", "nothing-here"]),
+        (_no_medium, ["--role", "cp"], 2, ["no media set is there", "nothing-here", "got     nothing"]),
         (_nothing, ["--role", "worker"], 2, ["needs its join file", "no --join"]),
         (_nothing, ["--role", "worker", "--join", "/none/join.yaml"], 2, ["--join /none/join.yaml", "No such file"]),
         (_nothing, ["--role", "cp", "--config", "/none/c.yaml"], 2, ["--config /none/c.yaml", "No such file"]),
