@@ -90,7 +90,7 @@ class TextReport:
             detail = item.check.detail if item.check.satisfied else item.step.title
             self._fold(_step_head(number, len(steps), item.step.id, word), detail)
             for change in item.check.changes if not item.check.satisfied else ():
-                self._write(f"        {printable(change)}")
+                self._fold("        ", change)
 
     def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
         """See :class:`~installer.install.Report`."""
@@ -230,7 +230,7 @@ def facts_lines(facts: NodeFacts) -> list[str]:
         ("installed", _installed(facts.installed)),
         ("clock", spoken_time(facts.now_seconds) + (", synchronised" if facts.clock_synchronised else "")),
     )
-    return [f"{label:<10} {printable(text)}" for label, text in rows]
+    return [line for label, text in rows for line in folded(f"{label:<10} ", printable(text))]
 
 
 def status_lines(status: Status) -> list[str]:
@@ -277,7 +277,7 @@ def next_lines(view: NodeView, role: str) -> list[str]:
     """What the operator can do now."""
     if role == "worker":
         return ["Next", "  on a control-plane node:  kubectl get nodes"]
-    lines = ["Next", "  kubectl get nodes                                  KUBECONFIG=/etc/kubernetes/admin.conf"]
+    lines = ["Next", "  kubectl get nodes                       KUBECONFIG=/etc/kubernetes/admin.conf"]
     text = view.read_text(JOIN_PATH)
     if text is None:
         return lines

@@ -93,9 +93,9 @@ def _notes(
     if others:
         notes.append(f"containerd, its settings and its data stay: others use it, in namespace {', '.join(others)}")
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")
-    notes += [
-        f"{folder} held something before and is left alone" for folder in (record.foreign_folders if record else ())
-    ]
+    if record:
+        notes.append(f"the API keeps the node; on a control-plane node:  kubectl delete node {record.node_name}")
+        notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]
     return tuple(notes)
 
 

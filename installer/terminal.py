@@ -26,12 +26,13 @@ def say(text: str) -> None:
 
 def say_end(as_json: bool, what: str, seconds: float) -> None:
     """The last word of a run that went well."""
-    from installer.wording import duration
+    from installer.wording import duration, folded
 
     if as_json:
         say(json.dumps({"event": "done", "detail": what, "seconds": round(seconds, 3)}, sort_keys=True))
     else:
-        say(f"{'done':<10} {what}   {duration(seconds)}")
+        *lines, last = folded(f"{'done':<10} ", what)
+        say("\n".join([*lines, f"{last}   {duration(seconds)}"]))
 
 
 def say_error(error: OperatorError, *, as_json: bool) -> None:
