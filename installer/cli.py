@@ -1,8 +1,7 @@
-"""The ``install`` command: verbs and options in, lines and exit codes out. The only module that prints or exits."""
+"""The ``install`` command: verbs and options in, lines and exit codes out. The only module that exits."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -17,11 +16,12 @@ import click
 
 from installer import __version__
 from installer.errors import InputError, OperatorError
+from installer.maintenance import VERBS
+from installer.terminal import say, say_end, say_error, screen, this_machine
+from installer.toolcommand import COMMAND_VARIABLE
 
 if TYPE_CHECKING:
-    from installer.install import Report, Request
-    from installer.localnode import LocalView
-    from installer.report import Meter
+    from installer.install import Request
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 
@@ -95,65 +95,11 @@ def preflight(*, as_json: bool, **options: Any) -> None:
     """Judge whether this machine is fit; nothing is changed."""
     from installer.install import check_only
 
-    check_only(_view(), _request(**options), _report(as_json=as_json))
+    check_only(this_machine(), _request(**options), screen(as_json=as_json))
 
 
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
-def facts(*, as_json: bool) -> None:
-    """Show what is known about this machine; nothing is changed."""
-    from installer.facts import gather
-    from installer.report import facts_lines
-
-    found = gather(_view())
-    _say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(facts_lines(found)))
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
-def status(*, as_json: bool) -> None:
-    """Show what is installed here and how each step went; nothing is changed."""
-    from installer.journal import FOLDER
-    from installer.report import status_lines
-    from installer.status import gather_status
-
-    found = gather_status(_view(), FOLDER)
-    _say(json.dumps(found.to_dict(), sort_keys=True) if as_json else "\n".join(status_lines(found)))
-
-
-@cli.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def reset(*, yes: bool, as_json: bool) -> None:
-    """Take this node out of its cluster and remove what was placed."""
-    from installer.execute import look
-    from installer.install import demand_root
-    from installer.journal import FOLDER
-    from installer.localnode import LocalNode
-    from installer.report import reset_lines
-    from installer.reset import plan_reset
-    from installer.reset import reset as carry_out
-
-    node = LocalNode()
-    demand_root(node)
-    wanted = plan_reset(node, FOLDER)
-    if not as_json:
-        _say("\n".join(reset_lines(look(wanted, node), wanted.notes)))
-    if not yes:
-        _demand_yes()
-    began = time.monotonic()
-    carry_out(node, wanted, _report(as_json=as_json), FOLDER)
-    _finish(as_json, "this machine is no node any more", time.monotonic() - began)
-
-
-@cli.command("join-file")
-def join_file() -> None:
-    """Print this cluster's join.yaml, made anew if a part of it has ended."""
-    from installer.joinfile import valid_join_file
-    from installer.journal import FOLDER
-    from installer.localnode import LocalNode
-
-    click.echo(valid_join_file(LocalNode(), FOLDER), nl=False)
+for _verb in VERBS:
+    cli.add_command(_verb)
 
 
 def main() -> None:
@@ -172,7 +118,7 @@ def run(arguments: list[str]) -> int:
     """Runs the command; prints what went wrong to stderr (or as JSON to stdout) and returns the exit code."""
     as_json = "--json" in arguments
     try:
-        cli.main(arguments, prog_name="install", standalone_mode=False)
+        cli.main(arguments, prog_name=os.environ.get(COMMAND_VARIABLE, "install"), standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -181,7 +127,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        return _fail(_explained(error), as_json=as_json)
+        explained = _explained(error)
+        say_error(explained, as_json=as_json)
+        return explained.exit_code
     return 0
 
 
@@ -200,18 +148,18 @@ def _install(request: Request, *, as_json: bool) -> None:
     from installer.report import next_lines, summary
 
     node, began = LocalNode(), time.monotonic()
-    results = install(node, request, _report(as_json=as_json), FOLDER)
-    _finish(as_json, summary(results), time.monotonic() - began)
+    results = install(node, request, screen(as_json=as_json), FOLDER)
+    say_end(as_json, summary(results), time.monotonic() - began)
     if not as_json:
-        _say("\n".join(["", *next_lines(node, request.role)]))
+        say("\n".join(["", *next_lines(node, request.role)]))
 
 
 def _dry_run(request: Request, *, as_json: bool) -> None:
     from installer.install import dry_run
 
-    dry_run(_view(), request, _report(as_json=as_json))
+    dry_run(this_machine(), request, screen(as_json=as_json))
     if not as_json:
-        _say("nothing was changed")
+        say("nothing was changed")
 
 
 def _request(
@@ -236,77 +184,6 @@ def _request(
     return Request(role, media or Path.cwd(), config, join, address, os.environ.get(RUNTIME_VARIABLE), data_disk)
 
 
-def _view() -> LocalView:
-    from installer.localnode import LocalView
-
-    return LocalView()
-
-
-def _report(*, as_json: bool) -> Report:
-    from installer.report import JsonReport, TextReport
-
-    if as_json:
-        return JsonReport(_say)
-    terminal = sys.stdout.isatty()
-    clear = "\r\033[K" if terminal else ""
-    return TextReport(
-        lambda line: _say(clear + line),
-        meter=_meter if terminal else _no_meter,
-        open_line=(lambda line: click.echo(clear + line[: _columns() - 1], nl=False))
-        if terminal
-        else lambda _line: None,
-    )
-
-
-def _meter(total_bytes: int) -> Meter:
-    """A progress bar for reading the medium; it vanishes when all is read."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc="verify", leave=False, dynamic_ncols=True)
-
-    def advance(read_bytes: int) -> None:
-        bar.update(read_bytes)
-
-    return advance, bar.close
-
-
-def _no_meter(_total_bytes: int) -> Meter:
-    return lambda _read_bytes: None, lambda: None
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 80
-
-
-def _demand_yes() -> None:
-    if not sys.stdin.isatty():
-        raise InputError(
-            "this removes a node and was not confirmed", where="reset", wanted="--yes", got="nobody to ask"
-        )
-    if not click.confirm("Remove all of this?", default=False):
-        raise click.Abort
-
-
-def _finish(as_json: bool, what: str, seconds: float) -> None:
-    from installer.wording import duration
-
-    if as_json:
-        _say(json.dumps({"event": "done", "detail": what, "seconds": round(seconds, 3)}, sort_keys=True))
-    else:
-        _say(f"{'done':<10} {what}   {duration(seconds)}")
-
-
-def _fail(error: OperatorError, *, as_json: bool) -> int:
-    if as_json:
-        _say(json.dumps({"event": "error", "exit_code": error.exit_code} | error.to_dict(), sort_keys=True))
-    else:
-        click.echo("\n".join(error.lines()), err=True)
-    return error.exit_code
-
-
 def _unexpected(error: Exception) -> OperatorError:
     """A mistake of this program: said calmly, with the details in a file for whoever mends it."""
     handle, path = tempfile.mkstemp(prefix="airgap-bundle-", suffix=".txt")
@@ -319,10 +196,6 @@ def _unexpected(error: Exception) -> OperatorError:
         where=path,
         next_step="send that file to whoever maintains it; running the same command again is safe",
     )
-
-
-def _say(text: str) -> None:
-    click.echo(text)
 
 
 if __name__ == "__main__":

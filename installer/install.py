@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import installer
-from installer.bundle.reader import Bundle, open_media_set
+from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
 from installer.bundle.verify import verify
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
@@ -83,6 +83,9 @@ class Report(Protocol):
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """What each step would change, for a dry run."""
 
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """What a reset or an undo is about to do."""
+
     def step(self, event: Event) -> None:
         """A step began, ended or failed."""
 
@@ -150,16 +153,26 @@ def verify_medium(bundle: Bundle, report: Report) -> None:
     report.verified(bundle, time.monotonic() - began)
 
 
-def open_bundle(media: Path) -> Bundle:
-    """The bundle of a media set, opened; the caller closes it."""
-    if not media.exists():
-        raise InputError(
-            "no media set there",
-            where=str(media),
-            wanted="the folder that holds install and the tarball",
-            next_step="run ./install from the medium, or give --media DIR",
-        )
-    return open_media_set(media)
+def open_bundle(media: Path, view: NodeView) -> Bundle:
+    """The bundle of a media set, opened; the caller closes it.
+
+    Where there is none, the error names the one this node was installed from, as that is the one to plug in.
+    """
+    if media.is_file() or (media.is_dir() and any(TARBALL_SUFFIX in path.name for path in media.iterdir())):
+        return open_media_set(media)
+    record = Installed.read(view)
+    if record is None:
+        wanted, next_step = "the folder that holds install and the tarball", "run ./install from the medium"
+    else:
+        wanted = f"{record.name}, identity {record.identity.short}…, which this node was installed from"
+        next_step = "plug it in and run ./install there"
+    raise InputError(
+        "this needs the medium, and no media set is there",
+        where=str(media),
+        wanted=wanted,
+        got="a folder without a bundle" if media.is_dir() else "nothing",
+        next_step=f"{next_step}, or give --media DIR",
+    )
 
 
 def plan_of(prepared: Prepared) -> Plan:
@@ -180,7 +193,7 @@ def plan_of(prepared: Prepared) -> Plan:
 
 def dry_run(view: NodeView, request: Request, report: Report) -> None:
     """Says what an install would do; a node that is not fit is said to be so after that."""
-    with open_bundle(request.media) as bundle:
+    with open_bundle(request.media, view) as bundle:
         prepared = prepare(view, request, bundle, report)
         plan = plan_of(prepared)
         steps = look(plan, view)
@@ -191,7 +204,7 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
 
 def check_only(view: NodeView, request: Request, report: Report) -> None:
     """The preflight alone."""
-    with open_bundle(request.media) as bundle:
+    with open_bundle(request.media, view) as bundle:
         prepared = prepare(view, request, bundle, report)
         demand_fit(prepared.findings, prepared.subject.node_name)
 
@@ -199,7 +212,7 @@ def check_only(view: NodeView, request: Request, report: Report) -> None:
 def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
-    with open_bundle(request.media) as bundle:
+    with open_bundle(request.media, node) as bundle:
         prepared = prepare(node, request, bundle, report)
         demand_fit(prepared.findings, prepared.subject.node_name)
         plan = plan_of(prepared)

@@ -32,8 +32,13 @@ class Run:
 
     @property
     def verb(self) -> str:
-        """What was asked for: ``install``, ``reset``."""
+        """What was asked for: ``install``, ``reset``, ``undo``, ``join-file``."""
         return str(self.records[0].get("verb", "")) if self.records else ""
+
+    @property
+    def undoes(self) -> str:
+        """The name of the run that an ``undo`` takes back; ``""`` for any other verb."""
+        return str(self.records[0].get("undoes", "")) if self.records else ""
 
     @property
     def outcome(self) -> str:

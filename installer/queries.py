@@ -14,6 +14,7 @@ _CTR_AT = ("ctr", "-a", "*", "-n", "k8s.io")
 _CRICTL = ("crictl", "--runtime-endpoint", "*")
 _HELM = ("helm", "--kubeconfig", "*")
 _HELM_STATES = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling")
+_PACKET_FILTERS = tuple(f"{ip}tables{kind}" for ip in ("ip", "ip6") for kind in ("", "-legacy", "-nft"))
 
 READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("blkid", "-p", "-o", "export", "*"),
@@ -33,6 +34,9 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("ctr", "-n", "k8s.io", "containers", "ls", "..."),
     ("ctr", "-n", "k8s.io", "images", "check", "..."),
     ("ctr", "-n", "k8s.io", "images", "ls", "..."),
+    ("ctr", "-a", "*", "namespaces", "ls", "-q"),
+    ("ctr", "-a", "*", "-n", "*", "containers", "ls", "-q"),
+    ("ctr", "-a", "*", "-n", "*", "images", "ls", "-q"),
     (*_CTR_AT, "images", "check", "..."),
     (*_CTR_AT, "images", "ls", "..."),
     ("dpkg-query", "-W", "-f", "*", "*..."),
@@ -40,12 +44,15 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     (*_HELM, "get", "values", "*", "--namespace", "*", "-o", "json"),
     (*_HELM, "list", "--namespace", "*", "--filter", "*", *_HELM_STATES, "-o", "json"),
     ("ip", "-j", "addr", "show", "..."),
+    ("ip", "-j", "-d", "link", "show"),
     ("ip", "-j", "link", "show", "..."),
     ("ip", "-j", "route", "get", "*"),
     ("ip", "-j", "route", "show", "..."),
     ("ip", "-j", "-6", "route", "show", "..."),
     ("iptables", "--version"),
+    *((f"{program}-save",) for program in _PACKET_FILTERS),
     ("iptables-save", "--version"),
+    ("ipset", "list", "-n"),
     ("kubeadm", "certs", "check-expiration", "..."),
     ("kubeadm", "config", "images", "list", "..."),
     ("kubeadm", "config", "validate", "..."),
@@ -57,6 +64,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("lsblk", "-J", "-b", "-p", "-o", "*", "*"),
     ("modinfo", "..."),
     ("modprobe", "--show-depends", "*"),
+    ("nft", "list", "tables"),
     ("rpm", "-q", "--qf", "*", "*..."),
     ("runc", "--version"),
     ("swapon", "--show"),

@@ -92,7 +92,18 @@ class TextReport:
             detail = item.check.detail if item.check.satisfied else item.step.title
             self._fold(_step_head(number, len(steps), item.step.id, word), detail)
             for change in item.check.changes if not item.check.satisfied else ():
-                self._write(f"        {printable(change)}")
+                self._fold("        ", change)
+
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._write("This will be done:")
+        for item in steps:
+            if not item.check.satisfied:
+                self._fold(f"  {item.step.id:<19} ", item.step.title)
+                for change in item.check.changes:
+                    self._fold("    ", change)
+        for note in plan.notes:
+            self._line("note", note)
 
     def step(self, event: Event) -> None:
         """See :class:`~installer.install.Report`."""
@@ -153,24 +164,14 @@ class JsonReport:
 
     def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
         """See :class:`~installer.install.Report`."""
-        self.emit(
-            "plan",
-            role=subject.role,
-            notes=list(plan.notes),
-            steps=[
-                {
-                    "id": item.step.id,
-                    "title": item.step.title,
-                    "satisfied": item.check.satisfied,
-                    "detail": item.check.detail,
-                    "changes": list(item.check.changes),
-                }
-                for item in steps
-            ],
-        )
+        self.emit("plan", role=subject.role, notes=list(plan.notes), steps=_planned(steps))
 
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """See :class:`~installer.install.Report`; the plan event has said it all."""
+
+    def going_back(self, plan: Plan, steps: tuple[PlannedStep, ...]) -> None:
+        """See :class:`~installer.install.Report`."""
+        self.emit("plan", notes=list(plan.notes), steps=_planned(steps))
 
     def step(self, event: Event) -> None:
         """See :class:`~installer.install.Report`."""
@@ -183,6 +184,19 @@ class JsonReport:
         elif isinstance(event, StepFailed):
             fields = {"outcome": "failed", "error": event.error.to_dict(), "seconds": round(event.seconds, 3)}
             self.emit("step", id=event.step_id, number=event.number, total=event.total, **fields)
+
+
+def _planned(steps: tuple[PlannedStep, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.step.id,
+            "title": item.step.title,
+            "satisfied": item.check.satisfied,
+            "detail": item.check.detail,
+            "changes": list(item.check.changes),
+        }
+        for item in steps
+    ]
 
 
 def _named(bundle: Bundle) -> str:
@@ -218,7 +232,7 @@ def facts_lines(facts: NodeFacts) -> list[str]:
         ("installed", _installed(facts.installed)),
         ("clock", spoken_time(facts.now_seconds) + (", synchronised" if facts.clock_synchronised else "")),
     )
-    return [f"{label:<10} {printable(text)}" for label, text in rows]
+    return [line for label, text in rows for line in folded(f"{label:<10} ", printable(text))]
 
 
 def status_lines(status: Status) -> list[str]:
@@ -227,20 +241,28 @@ def status_lines(status: Status) -> list[str]:
     if status.last_run is not None:
         lines.append(f"{'last run':<10} {status.last_run}  {status.last_outcome}")
     lines += [f"{unit:<10} {printable(state)}" for unit, state in status.services.items()]
+    lines += _drift_lines(status)
     total = len(status.steps)
     for number, step in enumerate(status.steps, start=1):
         lines += folded(_step_head(number, total, step.id, step.outcome), printable(step.detail))
     return lines
 
 
-def reset_lines(steps: tuple[PlannedStep, ...], notes: tuple[str, ...]) -> list[str]:
-    """What a reset is about to do, as text."""
-    lines = ["This will be done:"]
-    for item in steps:
-        if not item.check.satisfied:
-            lines.append(f"  {item.step.id:<20} {item.step.title}")
-            lines += [f"    {printable(change)}" for change in item.check.changes]
-    return [*lines, *notes]
+def _drift_lines(status: Status) -> list[str]:
+    """How much is as installed, and each thing that is not, with what puts it back."""
+    strayed = [item for item in status.items if item.state != "as installed"]
+    if not status.items:
+        return []
+    lines = [f"{'state':<10} {len(status.items) - len(strayed)} of {count(len(status.items), 'thing')} as installed"]
+    for item in strayed:
+        lines += folded(f"  {item.state:<8} ", f"{item.kind} {printable(item.name)}")
+        if item.wanted:
+            lines += folded(f"{'':<11}", f"wanted {item.wanted}  got {printable(item.got) or 'nothing'}")
+    if strayed and status.installed is not None:
+        join = " --join join.yaml" if status.installed.role == "worker" else ""
+        lines.append(f"{'next':<10} sudo ./install --role {status.installed.role}{join}  puts it back, from the medium")
+        lines.append(f"{'':<10} {status.installed.name}, identity {status.installed.identity.short}…")
+    return lines
 
 
 def summary(results: tuple[StepResult, ...]) -> str:
@@ -257,7 +279,7 @@ def next_lines(view: NodeView, role: str) -> list[str]:
     """What the operator can do now."""
     if role == "worker":
         return ["Next", "  on a control-plane node:  kubectl get nodes"]
-    lines = ["Next", "  kubectl get nodes                                  KUBECONFIG=/etc/kubernetes/admin.conf"]
+    lines = ["Next", "  kubectl get nodes                       KUBECONFIG=/etc/kubernetes/admin.conf"]
     text = view.read_text(JOIN_PATH)
     if text is None:
         return lines

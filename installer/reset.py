@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installer.config import ClusterConfig
 from installer.errors import InputError
-from installer.execute import Executor, Phase, Plan, StepResult
-from installer.install import Report, demand_root, listener
-from installer.installed import PATH, Installed
+from installer.execute import Executor, Phase, Plan, Step, StepResult
+from installer.history import Change, CommandsBefore, UnitBefore, changes, commands_before, effective_runs
+from installer.install import Report, demand_root, listener, saved_config
+from installer.installed import CONFIG_PATH, PATH, Installed
 from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.render import fstab, route
-from installer.restore import RemoveData, RemoveInterfaces, RestoreFiles, StopServices, first_states
+from installer.restore import RemoveData, RestoreFiles
 from installer.steps.datadisk import ReleaseDataDisk
-from installer.steps.reset import RemoveFiles, leave_cluster
+from installer.steps.goback import RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
+from installer.steps.leftovers import RemoveVirtualServers, remove_leftovers
+from installer.steps.namespaces import EmptyNamespace, is_of_containerd, namespaces_of_others
+from installer.steps.reset import leave_cluster
+from installer.wording import count
 
-_INTERFACES = ("cni0", "flannel.1", "flannel-v6.1")
-_NETWORK_FILES = ("/etc/cni/net.d/10-flannel.conflist", "/opt/cni/bin/flannel")
-"""What a pod network's pods write beside the data folders; the first makes the next kubelet believe in a network."""
+_CONTAINERD = "containerd.service"
+_OWN_UNITS = ("kubelet.service", _CONTAINERD, route.UNIT)
 
 
 def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
-    """What a reset does here; :class:`InputError` where this tool installed nothing."""
-    record = Installed.read(view)
-    if record is None:
+    """What a reset does here; :class:`InputError` where this tool installed nothing and no reset was cut off."""
+    record, runs = Installed.read(view), read_runs(journal_folder)
+    if record is None and not (runs and runs[-1].verb == "reset" and runs[-1].outcome != "done"):
         raise InputError(
             "there is nothing of this tool to remove",
             where=PATH,
@@ -32,31 +37,78 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
             got="no install record",
             next_step="a cluster made by other means is taken down by its own:  kubeadm reset",
         )
-    states = first_states(read_runs(journal_folder))
-    steps = (
+    effective = effective_runs(runs)
+    config = ClusterConfig.from_text(saved_config(view) or "", where=CONFIG_PATH)
+    others = namespaces_of_others(view)
+    files = {path: of_path for path, of_path in changes(effective).items() if not (others and is_of_containerd(path))}
+    leftovers = remove_leftovers(config.pod_subnet, config.service_subnet)
+    steps: tuple[Step, ...] = (
         *leave_cluster(),
-        StopServices(("kubelet.service", "containerd.service", route.UNIT)),
-        RemoveInterfaces(_INTERFACES),
-        RemoveData(record.data_folders),
-        ReleaseDataDisk(),
-        RemoveFiles("reset/network-files", "no files of the pod network", _NETWORK_FILES),
-        RestoreFiles(states, journal_folder),
+        *((EmptyNamespace(),) if others else ()),
+        *_back(files, commands_before(effective), journal_folder, record, leftovers, keeps_containerd=bool(others)),
     )
-    notes = [
-        "packet filter rules and loaded modules of the old cluster end with a reboot",
-        "this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay",
-    ]
-    if fstab.ours(view.read_text(fstab.PATH) or "") is not None:
+    return Plan((Phase("reset", steps),), _notes(view, record, others, commands_before(effective), leftovers))
+
+
+def _back(
+    files: dict[str, tuple[Change, ...]],
+    commands: CommandsBefore,
+    journal_folder: Path,
+    record: Installed | None,
+    leftovers: tuple[Step, ...],
+    *,
+    keeps_containerd: bool,
+) -> tuple[Step, ...]:
+    kept = {_CONTAINERD} if keeps_containerd else set()
+    known = {unit.unit: unit for unit in commands.units}
+    units = tuple(known.get(name, UnitBefore(name, "", False)) for name in dict.fromkeys((*_OWN_UNITS, *known)))
+    units = tuple(unit for unit in units if unit.unit not in kept)
+    folders = record.data_folders if record else ()
+    if record and keeps_containerd:
+        folders = tuple(path for path in folders if path != record.containerd_root)
+    restore = RestoreFiles(files, journal_folder)
+    return (
+        StopUnits(units, restore),
+        *leftovers,
+        RemoveData(folders),
+        *(() if keeps_containerd else (ReleaseDataDisk(),)),
+        restore,
+        RestoreUnits(units),
+        RestoreSysctls(commands.sysctls),
+        RestoreSwap(commands.swaps),
+    )
+
+
+def _notes(
+    view: NodeView,
+    record: Installed | None,
+    others: tuple[str, ...],
+    commands: CommandsBefore,
+    leftovers: tuple[Step, ...],
+) -> tuple[str, ...]:
+    notes = []
+    if commands.modules:
+        notes.append(f"kernel modules stay loaded until a reboot: {', '.join(commands.modules)}")
+    for step in leftovers:
+        if isinstance(step, RemoveVirtualServers) and (left := step.left(view)) and step.check(view).satisfied:
+            notes.append(f"{count(len(left), 'virtual server')} of kube-proxy stay until a reboot: no ipvsadm here")
+    if others:
+        notes.append(f"containerd, its settings and its data stay: others use it, in namespace {', '.join(others)}")
+    notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")
+    if not others and fstab.ours(view.read_text(fstab.PATH) or "") is not None:
         notes.append("the data disk keeps its file system, empty, and is taken again by the next install")
-    notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]
-    return Plan((Phase("reset", steps),), tuple(notes))
+    if record:
+        notes.append(f"the API keeps the node; on a control-plane node:  kubectl delete node {record.node_name}")
+        notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]
+    return tuple(notes)
 
 
 def reset(node: Node, plan: Plan, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
-    """Carries the reset out."""
+    """Carries the reset out. Files that somebody else changed are kept in the journal before they go."""
     demand_root(node)
+    edited = [path for step in plan.steps if isinstance(step, RestoreFiles) for path in step.edited(node)]
     with open_journal(journal_folder, "reset") as journal:
-        recording = RecordingNode(node, journal, keeps_content=False)
+        recording = RecordingNode(node, journal, keeps_content=False, except_of=edited)
         results = Executor(recording, listener(journal, report)).run(plan)
         recording.run(["systemctl", "daemon-reload"], timeout_seconds=60)
         return results

@@ -1,71 +1,39 @@
-"""Going back: what the journal says was there before this tool changed it, as steps of a reset."""
+"""Going back: steps that lead to what the journal says was there before this tool changed it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from installer.bundle.digest import Digest
 from installer.errors import OperatorError
 from installer.execute import CheckResult
-from installer.journal import Run, read_kept
+from installer.history import Before, Change
+from installer.journal import read_kept
+from installer.lines import take_back
 from installer.node import Node, NodeView
 
-
-@dataclass(frozen=True)
-class Before:
-    """What was at ``path`` before the first change: ``absent``, a ``file`` (``kept`` in the journal), a ``symlink``
-    to ``target``, or a ``directory``.
-    """
-
-    path: str
-    kind: str
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
-    kept: str | None = None
-    target: str | None = None
-
-    @classmethod
-    def of(cls, path: str, record: dict[str, Any]) -> Before:
-        """From a change's ``before`` record."""
-        kind, mode = str(record.get("kind", "absent")), int(str(record.get("mode", "0")), 8)
-        uid, gid = int(record.get("uid", 0)), int(record.get("gid", 0))
-        return cls(path, kind, mode, uid, gid, record.get("kept"), record.get("target"))
-
-
-def first_states(runs: tuple[Run, ...]) -> tuple[Before, ...]:
-    """What each changed path was before this tool first touched it, last touched first; a finished reset clears all.
-
-    Folders made on the way count as absent before, and come after everything that lies in them.
-    """
-    states: dict[str, Before] = {}
-    for run in runs:
-        for record in run.of("change"):
-            for folder in record.get("made", ()):
-                states.setdefault(folder, Before(folder, "absent"))
-            if "before" in record:
-                states.setdefault(record["path"], Before.of(record["path"], record["before"]))
-        if run.verb == "reset" and run.outcome == "done":
-            states.clear()
-    return tuple(reversed(states.values()))
+_SHARED_TEXT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class RestoreFiles:
-    """Every file this tool wrote is gone again, and every file it replaced is back."""
+    """Every file this tool wrote is gone again, and every file it replaced is back.
 
-    states: tuple[Before, ...]
+    ``changes`` are those of each path, the paths in the order in which they go back. Where somebody else has changed
+    a text since, only this tool's lines go from it; where that cannot be told apart, the file goes back whole.
+    """
+
+    changes: Mapping[str, tuple[Change, ...]]
     journal_folder: Path
     id: str = "reset/restore"
     title: str = "files as they were before the first install"
 
     def check(self, view: NodeView) -> CheckResult:
         """Each path is as it was; folders that hold other things by now may stay."""
-        pending = tuple(self._pending(view))
-        return CheckResult(not pending, "as before", tuple(_told(before) for before in pending))
+        told = tuple(self._told(view, before) for before in self._pending(view))
+        return CheckResult(not told, "as before", told)
 
     def apply(self, node: Node) -> str:
         """Removes what was not there, puts back what was."""
@@ -75,11 +43,20 @@ class RestoreFiles:
         back = sum(1 for before in pending if before.kind != "absent")
         return f"{len(pending) - back} removed, {back} put back"
 
+    def is_back(self, view: NodeView) -> bool:
+        """Whether nothing is left to do."""
+        return next(self._pending(view), None) is None
+
+    def edited(self, view: NodeView) -> tuple[str, ...]:
+        """The files that are to go and that somebody else has changed since this tool wrote them."""
+        return tuple(before.path for before in self._pending(view) if self._is_edited(view, before.path))
+
     def _pending(self, view: NodeView) -> Iterator[Before]:
         gone: set[str] = set()
-        for before in self.states:
+        for path, of_path in self.changes.items():
+            before = of_path[0].before
             if self._differs(view, before, gone):
-                gone.add(before.path)
+                gone.add(path)
                 yield before
 
     def _differs(self, view: NodeView, before: Before, gone: set[str]) -> bool:
@@ -91,22 +68,64 @@ class RestoreFiles:
             return found is not None
         if before.kind == "symlink":
             return found is None or found.link_target != before.target
-        if before.kind == "file" and before.kept is not None:
-            if found is None or found.kind != "file" or found.mode != before.mode:
-                return True
-            return view.digest(before.path) != Digest.of(read_kept(self.journal_folder, before.kept))
-        return False
+        if before.kind == "directory":
+            return found is None or (found.kind == "directory" and found.mode != before.mode)
+        return before.kept is not None and not self._is_as_it_was(view, before)
+
+    def _is_as_it_was(self, view: NodeView, before: Before) -> bool:
+        found = view.stat(before.path)
+        wanted = ("file", before.mode, before.uid, before.gid)
+        if found is None or (found.kind, found.mode, found.uid, found.gid) != wanted:
+            return False
+        return view.digest(before.path) == Digest.of(self._wanted(view, before))
+
+    def _wanted(self, view: NodeView, before: Before) -> bytes:
+        """The content a file that was replaced is to have: as it was, with what others changed in it since."""
+        first = read_kept(self.journal_folder, before.kept or "")
+        found = view.stat(before.path)
+        if found is None or found.kind != "file" or found.size_bytes > _SHARED_TEXT_BYTES:
+            return first
+        text: bytes | None = view.read_bytes(before.path) or b""
+        if text == first:
+            return first
+        for change in reversed(self.changes[before.path]):
+            if text is None or change.before.kept is None:
+                return first
+            was = read_kept(self.journal_folder, change.before.kept)
+            if change.after.digest == str(Digest.of(text)):
+                text = was
+            elif change.after.kept is not None:
+                text = take_back(was, read_kept(self.journal_folder, change.after.kept), text)
+            else:
+                return first
+        return first if text is None else text
+
+    def _is_edited(self, view: NodeView, path: str) -> bool:
+        last, found = self.changes[path][-1].after, view.stat(path)
+        if found is None or found.kind != "file" or last.digest is None or found.size_bytes > _SHARED_TEXT_BYTES:
+            return False  # what is that large is a program, and nobody edits those
+        return str(view.digest(path)) != last.digest
 
     def _restore(self, node: Node, before: Before) -> None:
         if before.kind == "absent":
             node.remove(before.path)
         elif before.kind == "symlink":
             node.symlink(before.target or "", before.path)
+        elif before.kind == "directory":
+            node.make_dir(before.path, mode=before.mode)
         elif before.kept is None:
             raise OperatorError("the journal kept no content", where=before.path)
         else:
-            data = read_kept(self.journal_folder, before.kept)
+            data = self._wanted(node, before)
             node.write_file(before.path, data, mode=before.mode, uid=before.uid, gid=before.gid)
+
+    def _told(self, view: NodeView, before: Before) -> str:
+        since = ", changed since by somebody else" if self._is_edited(view, before.path) else ""
+        if before.kind == "absent":
+            return f"remove {before.path}{since}"
+        if since and self._wanted(view, before) != read_kept(self.journal_folder, before.kept or ""):
+            return f"take this tool's lines out of {before.path}{since}"
+        return f"put back {before.path}{since}"
 
 
 @dataclass(frozen=True)
@@ -128,56 +147,3 @@ class RemoveData:
         for folder in left:
             node.remove_tree(folder)
         return ", ".join(left)
-
-
-@dataclass(frozen=True)
-class StopServices:
-    """The services this tool set up neither run nor start at boot."""
-
-    units: tuple[str, ...]
-    id: str = "reset/services"
-    title: str = "the services of the install stopped"
-
-    def check(self, view: NodeView) -> CheckResult:
-        """None is active or enabled."""
-        left = self._left(view)
-        return CheckResult(not left, "stopped", tuple(f"stop {unit}" for unit in left))
-
-    def apply(self, node: Node) -> str:
-        """Stops and disables them."""
-        left = self._left(node)
-        for unit in left:
-            node.run(["systemctl", "disable", "--now", unit], timeout_seconds=180)
-        return ", ".join(left)
-
-    def _left(self, view: NodeView) -> list[str]:
-        asked = ("is-active", "is-enabled")
-        return [unit for unit in self.units if any(view.query(["systemctl", word, unit]).ok for word in asked)]
-
-
-@dataclass(frozen=True)
-class RemoveInterfaces:
-    """The pod network's own interfaces are gone."""
-
-    names: tuple[str, ...]
-    id: str = "reset/interfaces"
-    title: str = "no interfaces of the pod network"
-
-    def check(self, view: NodeView) -> CheckResult:
-        """None is there."""
-        left = self._left(view)
-        return CheckResult(not left, "none", tuple(f"delete {name}" for name in left))
-
-    def apply(self, node: Node) -> str:
-        """Deletes them."""
-        left = self._left(node)
-        for name in left:
-            node.run(["ip", "link", "delete", name], timeout_seconds=30)
-        return ", ".join(left)
-
-    def _left(self, view: NodeView) -> list[str]:
-        return [name for name in self.names if view.stat(f"/sys/class/net/{name}") is not None]
-
-
-def _told(before: Before) -> str:
-    return f"{'remove' if before.kind == 'absent' else 'put back'} {before.path}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from installer.drift import Item, find_drift
+from installer.history import effective_runs
 from installer.installed import Installed
 from installer.journal import Run, read_runs
 from installer.node import NodeView
@@ -25,13 +27,16 @@ class StepState:
 
 @dataclass(frozen=True)
 class Status:
-    """``installed`` is ``None`` on a node this tool did not install; ``last_run`` names the last install."""
+    """``installed`` is ``None`` on a node this tool did not install; ``last_run`` names the last install; ``items`` is
+    everything that was installed, with its state.
+    """
 
     installed: Installed | None
     last_run: str | None
     last_outcome: str | None
     steps: tuple[StepState, ...]
     services: dict[str, str]
+    items: tuple[Item, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
@@ -41,12 +46,14 @@ class Status:
             "last_outcome": self.last_outcome,
             "steps": [{"id": step.id, "outcome": step.outcome, "detail": step.detail} for step in self.steps],
             "services": dict(self.services),
+            "items": [item.to_dict() for item in self.items],
         }
 
 
 def gather_status(view: NodeView, journal_folder: Path) -> Status:
     """The node's status; nothing is changed, and no medium is needed."""
-    installs = [run for run in read_runs(journal_folder) if run.verb == "install"]
+    runs = effective_runs(read_runs(journal_folder))
+    installs = [run for run in runs if run.verb == "install"]
     last = installs[-1] if installs else None
     return Status(
         installed=Installed.read(view),
@@ -54,6 +61,7 @@ def gather_status(view: NodeView, journal_folder: Path) -> Status:
         last_outcome=last.outcome if last else None,
         steps=_steps(last) if last else (),
         services={unit: service_state(view, unit) for unit in UNITS},
+        items=find_drift(view, runs, journal_folder),
     )
 
 

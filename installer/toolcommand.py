@@ -8,6 +8,8 @@ from installer.execute import CheckResult
 from installer.node import Node, NodeView
 
 PATH = "/usr/local/bin/airgap-bundle"
+COMMAND_VARIABLE = "AIRGAP_COMMAND"
+"""What the installer is called by, for its own help."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class ToolCommand:
 
     @property
     def _content(self) -> bytes:
-        return f'#!/bin/sh\nexec {self.runtime}/python/bin/python3 -I -B -m installer.cli "$@"\n'.encode()
+        start = f'exec {self.runtime}/python/bin/python3 -I -B -m installer.cli "$@"'
+        return f"#!/bin/sh\n{COMMAND_VARIABLE}=airgap-bundle\nexport {COMMAND_VARIABLE}\n{start}\n".encode()
 
     def check(self, view: NodeView) -> CheckResult:
         """The script is there, as it should be, for everybody to run."""

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The launcher of a media set: this header, then the installer's own Python for each architecture (tar, gzip).
 # It needs a POSIX shell, tar and gzip; sha256sum and getconf are used where they are. Read-only verbs unpack into a
-# temporary folder and leave nothing behind; the others unpack once, under a name that is the payload's digest.
+# temporary folder and leave nothing behind; the others unpack once, under a name that is the payload's digest, and
+# from then on everything runs from there.
 set -u
 umask 022
 LC_ALL=C
@@ -28,6 +29,11 @@ clean_up() {
     rm -rf "$scratch"
     scratch=
   fi
+}
+
+# Whether a runtime that an earlier run kept is there.
+is_kept() {
+  [ -x "$runtime_root/$digest/python/bin/python3" ]
 }
 
 # Whether the arguments ask for something that must leave nothing behind.
@@ -145,7 +151,7 @@ run_once() {
 # Changes the node: the runtime stays, under its digest, and later runs use it again.
 run_kept() {
   runtime=$runtime_root/$digest
-  if [ ! -x "$runtime/python/bin/python3" ]; then
+  if ! is_kept; then
     verify_payload
     stage=$runtime_root/.$digest.$$
     scratch=$stage
@@ -180,7 +186,8 @@ main() {
   AIRGAP_RUNTIME=$runtime_root/$digest
   export AIRGAP_RUNTIME
   # Without root nothing can be kept; the installer itself then says what it needs root for.
-  if reads_only "$@" || [ "$(id -u)" != 0 ]; then
+  # Where an earlier run has kept it, nothing is unpacked at all.
+  if ! is_kept && { reads_only "$@" || [ "$(id -u)" != 0 ]; }; then
     run_once "$@"
   else
     run_kept "$@"

@@ -59,6 +59,10 @@ class ImageStore:
         key = PIN_LABEL.partition("=")[0]
         node.run([*self._ctr, "images", "label", name, f"{key}="], timeout_seconds=_LABEL_TIMEOUT_SECONDS)
 
+    def remove(self, node: Node, name: str) -> None:
+        """Removes a name; content that no other name leads to goes with it."""
+        node.run([*self._ctr, "images", "rm", name], timeout_seconds=_LABEL_TIMEOUT_SECONDS)
+
     def demand(self, view: NodeView) -> dict[str, StoredImage]:
         """The store, or :class:`StepError` when containerd does not answer."""
         stored = self.read(view)

@@ -15,7 +15,33 @@ from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 
 _RESET_TIMEOUT_SECONDS = 900.0
+_ADMIN_FILES = (render.ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
 _OWN_FILES = (JOIN_PATH, BEGUN_MARK, render.KUBELET_PATCH_PATH, resolver.OWN_PATH)
+
+
+@dataclass(frozen=True)
+class RemoveKubeconfigs:
+    """No copy of the cluster's administrator file in anybody's home; a kubeconfig of another cluster stays."""
+
+    id: str = "reset/kubeconfigs"
+    title: str = "no kubeconfig of this cluster in a home folder"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """None has the bytes of ``admin.conf``, which is compared while it is there: before kubeadm's own reset."""
+        return judged([f"remove {path}" for path in self._left(view)], "none")
+
+    def apply(self, node: Node) -> str:
+        """Removes them."""
+        left = self._left(node)
+        for path in left:
+            node.remove(path)
+        return ", ".join(left)
+
+    def _left(self, view: NodeView) -> list[str]:
+        ours = {view.read_bytes(path) for path in _ADMIN_FILES} - {None}
+        homes = ("/root", *(f"/home/{name}" for name in view.list_dir("/home")))
+        copies = (f"{home}/.kube/config" for home in homes)
+        return [path for path in copies if ours and view.read_bytes(path) in ours]
 
 
 @dataclass(frozen=True)
@@ -96,4 +122,4 @@ def _is_folder(view: NodeView, path: str) -> bool:
 def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    return (KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))
+    return (RemoveKubeconfigs(), KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))

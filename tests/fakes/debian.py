@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 
 from installer.facts import TOOLS
-from installer.node import CommandResult
-from installer.render import route
 from tests.fakes.machine import KERNEL, Machine
-from tests.fakes.node import FakeNode
 
 ADDRESS = "10.0.24.31"
 MODULES = (
@@ -60,7 +57,7 @@ def debian(*found: tuple[str, int, str]) -> Machine:
             "/usr/bin/dpkg-query": "",
         }
     )
-    machine.node.programs = set(TOOLS)
+    machine.node.programs = {*TOOLS, "iptables-save", "ip6tables-save", "ipset", "ipvsadm"}
     node = machine.node
     node.write_file("/usr/bin/dpkg-query", b"", mode=0o755)
     node.script("uname -m", "x86_64\n").script("ip -j addr show", addresses(*(found or ((ADDRESS, 24, "ens3"),))))
@@ -68,21 +65,4 @@ def debian(*found: tuple[str, int, str]) -> Machine:
     for unit in ("firewalld", "ufw", "nftables"):
         node.script(["systemctl", "is-active", f"{unit}.service"], "inactive\n", code=3)
     node.script("/usr/local/bin/containerd --version", "containerd github.com/containerd/containerd v1.7.27 abcdef\n")
-    for unit in ("containerd.service", "kubelet.service", route.UNIT):
-        _stoppable(machine, unit)
     return machine
-
-
-def _stoppable(machine: Machine, unit: str) -> None:
-    """Lets ``unit`` be asked whether it runs, and be stopped for good."""
-
-    def is_active(_node: FakeNode, _stdin: bytes) -> CommandResult:
-        active = unit in machine.units and machine.units[unit].pid != 0
-        return CommandResult((), 0 if active else 3, "active\n" if active else "inactive\n", "")
-
-    def disable(_node: FakeNode, _stdin: bytes) -> CommandResult:
-        del machine.units[unit]
-        return CommandResult((), 0, "", "")
-
-    machine.node.script(["systemctl", "is-active", unit], then=is_active)
-    machine.node.script(["systemctl", "disable", "--now", unit], then=disable)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from installer import cli
 from tests.fakes.machine import Machine
+from tests.unit.test_cluster_config import JOIN
+
+TOKEN_VALID = replace(JOIN, token_expires_seconds=1_795_086_400, certificate_key_expires_seconds=1_795_007_200)
 
 
 @dataclass
@@ -23,20 +26,31 @@ class Desk:
 
     @property
     def journal(self) -> Path:
+        """Where this machine's journal is."""
         return self.folder / "journal"
 
     def write(self, name: str, text: str) -> str:
+        """Lays a file on the desk; its path."""
         path = self.folder / name
         path.write_text(text)
         return str(path)
 
     def run(self, *words: str) -> tuple[int, str]:
         """Runs ``install`` with these words; its exit code and all it said."""
-        media = () if words[0] in ("status", "facts", "reset", "join-file") else ("--media", str(self.media))
+        media = () if words[0] in ("status", "facts", "reset", "undo", "join-file") else ("--media", str(self.media))
         self.before = self.machine.node.files()
         code = cli.run([*words, *media])
         said = self.capture.readouterr()
         return code, said.out + said.err
+
+    def copied(self) -> Path:
+        """Copies the medium, to be damaged, and uses the copy from now on; the tarball's path."""
+        copy = self.folder / "medium"
+        copy.mkdir()
+        for path in self.media.iterdir():
+            (copy / path.name).write_bytes(path.read_bytes())
+        self.media = copy
+        return next(copy.glob("*.tar.zst"))
 
     def refused(self, *words: str) -> tuple[int, str]:
         """The same for a run that must not change a thing, on the node or in the journal."""

@@ -23,23 +23,17 @@ from installer.node import CommandResult
 from installer.render import containerd, route
 from tests.fakes.certificate import CA_PEM
 from tests.fakes.cluster import Cluster
+from tests.fakes.network import Network
 from tests.fakes.node import FakeNode
+from tests.fakes.systemd import WANTS, Systemd, Unit
 
 KERNEL = "6.1.0-37-cloud-amd64"
 _MODULES = ("overlay", "br_netfilter", "nf_conntrack", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
 _BRIDGE_KEYS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
 _STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_FAMILIES = ("iptables", "ip6tables")
 _BIN = "/usr/local/bin"
 _CTR = (f"{_BIN}/ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io")
-
-
-@dataclass
-class Unit:
-    """One systemd unit: enabled, its main process, and whether systemd read its file since it changed."""
-
-    enabled: bool = False
-    pid: int = 0
-    text: bytes | None = None
 
 
 @dataclass
@@ -57,6 +51,8 @@ class Machine:
 
     node: FakeNode = field(default_factory=FakeNode)
     units: dict[str, Unit] = field(default_factory=dict)
+    net: Network = field(default_factory=Network)
+    namespaces: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, StoredName] = field(default_factory=dict)
     kubeadm_pause: str = "registry.k8s.io/pause:3.9"
     loaded_config: str = ""
@@ -64,7 +60,6 @@ class Machine:
     ready_message: str = "container runtime network not ready: NetworkReady=false reason: cni plugin not initialized"
     kubeadm_configs: list[str] = field(default_factory=list)
     fail_kubeadm_once: bool = False
-    fail_restart_of: str = ""
     registers_in_seconds: float = 0.0
     registered_at_seconds: float = float("inf")
     default_route: bool = False
@@ -73,6 +68,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.node)
+        self.systemd = Systemd(self.node, self._started, self.units)
+        self.node.make_dir(WANTS)
         self.node.with_files(
             {
                 "/proc/sys/kernel/osrelease": KERNEL,
@@ -81,6 +78,7 @@ class Machine:
                 f"/lib/modules/{KERNEL}/modules.dep": "".join(f"kernel/{name}.ko: \n" for name in _MODULES),
                 f"/lib/modules/{KERNEL}/modules.builtin": "",
                 "/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 1048572 0 -2\n",
+                "/dev/sda2": "",
                 "/etc/fstab": "UUID=1 / ext4 defaults 0 1\nUUID=2\tnone\tswap\tsw\t0 0\n",
                 "/proc/sys/fs/inotify/max_user_instances": "128\n",
                 "/proc/sys/fs/inotify/max_user_watches": "1048576\n",
@@ -95,7 +93,12 @@ class Machine:
             ("sysctl", self._sysctl),
             ("swapoff", self._swapoff),
             ("ip", self._ip),
-            ("systemctl", self._systemctl),
+            ("swapon", self._swapon),
+            ("systemctl", self.systemd.systemctl),
+            *((f"{family}-{what}", self.net.filter) for family in _FAMILIES for what in ("save", "restore")),
+            ("nft", self.net.nft),
+            ("ipset", self.net.ipset),
+            ("ipvsadm", self.net.ipvsadm),
             (f"{_BIN}/containerd", self._containerd),
             (f"{_BIN}/ctr", self._ctr),
             (f"{_BIN}/crictl", self._crictl),
@@ -145,7 +148,8 @@ class Machine:
 
     def _ip(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
         """The route to a Service: the machine's default one, or that of the unit once it has been started."""
-        assert words[:4] == ("ip", "-j", "route", "get")
+        if words[:4] != ("ip", "-j", "route", "get"):
+            return self.net.ip(words)
         if self.units.get(route.UNIT, Unit()).pid:
             return json.dumps([{"dst": words[4], "dev": route.INTERFACE}])
         if self.default_route:
@@ -156,52 +160,12 @@ class Machine:
         self.node.with_files({"/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n"})
         return ""
 
-    def _systemctl(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
-        verb = words[1]
-        if verb == "list-units":
-            return "".join(f"{name} loaded inactive dead swap\n" for name in self.units if name.endswith(".swap"))
-        if verb == "daemon-reload":
-            for name, unit in self.units.items():
-                unit.text = self.node.read_bytes(f"/etc/systemd/system/{name}")
-            return ""
-        if verb in ("mask", "disable"):
-            del self.units[words[3]]
-            return ""
-        if verb == "is-enabled":
-            known = words[2] in self.units
-            return CommandResult(words, 0, "enabled\n", "") if known else CommandResult(words, 1, "", "not found")
-        return self._unit_verb(words)
-
-    def _unit_verb(self, words: tuple[str, ...]) -> str | CommandResult:
-        verb, name = words[1], words[2]
-        file = self.node.read_bytes(f"/etc/systemd/system/{name}")
-        unit = self.units.setdefault(name, Unit())
-        if verb == "show":
-            return self._show(unit, file)
-        if verb == "enable":
-            unit.enabled = True
-        elif verb == "restart" and self.fail_restart_of == name:
-            self.fail_restart_of = ""
-            return CommandResult(words, 1, "", f"Job for {name} failed.")
-        elif verb == "restart":
-            self._start(name, unit)
-        else:
-            raise AssertionError(f"nobody scripted: {words}")
+    def _swapon(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        listed = self.node.read_text("/proc/swaps") or ""
+        self.node.with_files({"/proc/swaps": f"{listed}{words[-1]} partition 1048572 0 -2\n"})
         return ""
 
-    def _show(self, unit: Unit, file: bytes | None) -> str:
-        values = {
-            "LoadState": "loaded" if unit.text or file else "not-found",
-            "ActiveState": "active" if unit.pid else "inactive",
-            "UnitFileState": "enabled" if unit.enabled else "disabled",
-            "NeedDaemonReload": "no" if unit.text == file else "yes",
-            "MainPID": str(unit.pid),
-        }
-        return "".join(f"{key}={value}\n" for key, value in values.items())
-
-    def _start(self, name: str, unit: Unit) -> None:
-        unit.pid = 100 + len(self.node.ran)
-        self.node.symlink(f"{_BIN}/{name.partition('.')[0]}", f"/proc/{unit.pid}/exe")
+    def _started(self, name: str) -> None:
         if name == "containerd.service":
             self.loaded_config = self.node.read_text(containerd.CONFIG_PATH) or ""
 
@@ -212,8 +176,13 @@ class Machine:
     def _ctr(self, words: tuple[str, ...], stdin: bytes) -> str | CommandResult:
         if not self.units.get("containerd.service", Unit()).pid:
             return CommandResult(words, 1, "", "ctr: failed to dial")
+        if words[-1] == "-q":
+            return "".join(f"{name}\n" for name in self._names(words))
         assert words[: len(_CTR)] == _CTR
         verb, *rest = words[len(_CTR) + 1 :]
+        if verb == "rm":
+            for name in rest:
+                del self.images[name]
         if verb == "ls":
             return "REF TYPE DIGEST SIZE PLATFORMS LABELS\n" + "".join(
                 f"{name} application/index {found.digest} 1.2 KiB linux/amd64 {','.join(found.labels) or '-'}\n"
@@ -230,6 +199,13 @@ class Machine:
         elif verb == "label":
             self._label(*rest)
         return ""
+
+    def _names(self, words: tuple[str, ...]) -> list[str]:
+        if words[3] == "namespaces":
+            return sorted({*self.namespaces, "k8s.io"})
+        if words[5] != "images":
+            return []
+        return list(self.images) if words[4] == "k8s.io" else self.namespaces[words[4]]
 
     def _import(self, tar: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
@@ -286,7 +262,7 @@ class Machine:
         self.node.with_files({"/etc/kubernetes/kubelet.conf": "k", "/var/lib/kubelet/config.yaml": "k"})
         if pods:
             self.node.with_files({"/etc/kubernetes/admin.conf": "k"})
-        self._start("kubelet.service", self.units["kubelet.service"])
+        self.systemd.start("kubelet.service")
         self.registered_at_seconds = self.node.clock_seconds + self.registers_in_seconds
         return ""
 

@@ -85,6 +85,11 @@ class FakeNode:
         """Every plain file and its content."""
         return {path: entry.data for path, entry in sorted(self._entries.items()) if entry.stat.kind == "file"}
 
+    def entries(self) -> dict[str, Entry]:
+        """Everything on the disk: files, folders, links, with modes and owners; not what the kernel shows."""
+        kernel = ("/proc", "/sys", "/run", "/dev")
+        return {path: entry for path, entry in sorted(self._entries.items()) if not path.startswith(kernel)}
+
     # --- looking ---
 
     def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:

@@ -152,11 +152,14 @@ def _rank(module: str) -> int | None:
 
 @pytest.mark.parametrize("module", list(GRAPH))
 def test_only_cli_prints_or_exits(module: str) -> None:
+    """``installer.terminal`` is the screen of the command: it prints, and never exits."""
     if module.endswith((".cli", "__main__")):
         return
     for node in ast.walk(ast.parse(GRAPH_MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if called == "click.echo" and module == "installer.terminal":
+                continue
             assert called not in {"print", "exit", "sys.exit", "os._exit", "click.echo"}, (
                 f"{module}:{node.lineno} {called}"
             )

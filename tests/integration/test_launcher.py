@@ -190,6 +190,24 @@ def test_a_changing_verb_keeps_its_runtime_and_uses_it_again(
     assert list((root / "tmp").iterdir()) == []
 
 
+def test_a_reading_verb_uses_the_runtime_that_is_kept(plain_root: Path, payload: Payload) -> None:
+    assert run(plain_root, "--role", "cp").returncode == 7
+    before = listing(plain_root)
+    kept = f"/opt/airgap-bundle/runtime/{hashlib.sha256(payload.archive).hexdigest()}/python"
+    for words, user in ((["status"], "0:0"), (["plan", "--role", "cp"], "0:0"), (["facts"], "65534:65534")):
+        result = run(plain_root, *words, user=user)
+        assert result.returncode == 7, result.stderr
+        assert json.loads(result.stdout)["prefix"] == kept
+        assert listing(plain_root) == before
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["preflight", "--role", "cp"], ["undo", "--help"]])
+def test_verbs_that_look_leave_nothing_behind(plain_root: Path, words: list[str]) -> None:
+    before = listing(plain_root)
+    assert run(plain_root, *words).returncode == 7
+    assert listing(plain_root) == before
+
+
 def test_busybox_reads_only_too(busybox_root: Path) -> None:
     before = listing(busybox_root)
     result = run(busybox_root, "status")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from installer.errors import CommandError, InputError, OperatorError
+from installer.history import changes as path_changes
+from installer.history import effective_runs
 from installer.journal import Run, open_journal, read_kept, read_runs
 from installer.recording import RecordingNode
-from installer.restore import RemoveData, RestoreFiles, first_states
+from installer.restore import RemoveData, RestoreFiles
 from tests.fakes.node import FakeNode
 
 SECRET = "abcdef.0123456789abcdef"
@@ -122,7 +124,7 @@ def test_commands_are_recorded_without_their_secrets(tmp_path: Path) -> None:
 
 
 def restored(node: FakeNode, folder: Path) -> str:
-    step = RestoreFiles(first_states(read_runs(folder)), folder)
+    step = RestoreFiles(path_changes(effective_runs(read_runs(folder))), folder)
     assert not step.check(node).satisfied
     detail = step.apply(node)
     assert step.check(node).satisfied
@@ -162,10 +164,10 @@ def test_after_a_finished_reset_nothing_is_left_to_go_back_to(tmp_path: Path) ->
     with pytest.raises(OperatorError), open_journal(tmp_path, "reset") as journal:
         RecordingNode(node, journal, keeps_content=False).remove("/a")
         raise OperatorError("stopped")
-    assert [before.path for before in first_states(read_runs(tmp_path))] == ["/a"]
+    assert list(path_changes(effective_runs(read_runs(tmp_path)))) == ["/a"]
     with open_journal(tmp_path, "reset"):
         pass
-    assert first_states(read_runs(tmp_path)) == ()
+    assert effective_runs(read_runs(tmp_path)) == ()
 
 
 def test_a_reset_keeps_no_content(tmp_path: Path) -> None:

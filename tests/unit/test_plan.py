@@ -20,7 +20,7 @@ from installer.steps import runtime
 from installer.steps.kubeadm import BEGUN_MARK, CONFIG_PATH
 from installer.steps.reset import leave_cluster
 from tests.fakes.certificate import CA_HASH
-from tests.fakes.machine import KERNEL, Machine, StoredName, Unit
+from tests.fakes.machine import KERNEL, Machine, StoredName
 from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_component
 
 ADDRESS = "10.0.24.31"
@@ -115,14 +115,14 @@ def test_every_image_of_the_role_is_imported_once_and_pinned_and_no_other() -> N
 def test_pause_is_imported_and_pinned_before_a_running_daemon_names_it() -> None:
     machine = Machine()
     named_while_absent: list[str] = []
-    start = machine._start
+    started = machine.systemd.started
 
-    def watched(name: str, unit: Unit) -> None:
-        start(name, unit)
+    def watched(name: str) -> None:
+        started(name)
         if name == "containerd.service" and PAUSE in machine.loaded_config and PAUSE not in machine.images:
             named_while_absent.append(name)
 
-    machine._start = watched  # type: ignore[method-assign]
+    machine.systemd.started = watched
     carry_out(machine, cp_plan())
     assert named_while_absent == []
     imports = [words for words in machine.node.ran if "import" in words]
@@ -228,7 +228,7 @@ def test_a_daemon_that_does_not_start_gets_its_old_configuration_back() -> None:
     machine.node.with_files({containerd.CONFIG_PATH: theirs})
     plan = cp_plan()
     carry_out(machine, Plan((*plan.phases[:2], replace(plan.phases[2], steps=plan.phases[2].steps[:2]))))
-    machine.fail_restart_of = "containerd.service"
+    machine.systemd.fail_restart_of = "containerd.service"
     with pytest.raises(CommandError):
         carry_out(machine, plan)
     assert machine.node.read_text(containerd.CONFIG_PATH) == theirs

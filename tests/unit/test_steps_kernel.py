@@ -10,7 +10,8 @@ from installer.render import kernel as render
 from installer.render.fstab import PATH as FSTAB
 from installer.steps.fstab import KEPT as FSTAB_KEPT
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
-from tests.fakes.machine import KERNEL, Machine, Unit
+from tests.fakes.machine import KERNEL, Machine
+from tests.fakes.systemd import Unit
 
 
 def carry_out(machine: Machine, *steps: Step) -> StepResult:

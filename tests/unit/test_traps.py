@@ -32,9 +32,10 @@ from installer.status import service_state
 from installer.steps.fstab import KEPT
 from tests.fakes.debian import ADDRESS, debian
 from tests.fakes.disk import DEVICE, ROOT, UUID, Disk
-from tests.fakes.machine import Machine, StoredName, Unit
+from tests.fakes.machine import Machine, StoredName
 from tests.fakes.node import FakeNode
 from tests.fakes.small_bundle import PAUSE, small_bundle
+from tests.fakes.systemd import Unit
 from tests.unit.test_plan import carry_out, cp_plan, facts, join_file
 
 MINORS = tuple(range(28, 37))
@@ -136,7 +137,7 @@ def test_trap_05_a_configuration_is_written_whole_and_the_old_one_comes_back_if_
     number = [phase.name for phase in plan.phases].index("runtime")
     before = replace(plan.phases[number], steps=plan.phases[number].steps[:2])
     carry_out(machine, Plan((*plan.phases[:number], before)))
-    machine.fail_restart_of = "containerd.service"
+    machine.systemd.fail_restart_of = "containerd.service"
     with pytest.raises(CommandError):
         carry_out(machine, plan)
     assert machine.node.read_text(containerd.CONFIG_PATH) == theirs

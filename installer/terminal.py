@@ -1,0 +1,100 @@
+"""The screen: the one place where lines are printed, a question is asked and a progress bar is drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from installer.errors import InputError, OperatorError
+
+if TYPE_CHECKING:
+    from installer.install import Report
+    from installer.localnode import LocalView
+    from installer.report import Meter
+
+# Everything else is imported by the function that needs it, so that --help answers at once.
+
+
+def say(text: str) -> None:
+    """Prints ``text`` and ends the line."""
+    click.echo(text)
+
+
+def say_end(as_json: bool, what: str, seconds: float) -> None:
+    """The last word of a run that went well."""
+    from installer.wording import duration, folded
+
+    if as_json:
+        say(json.dumps({"event": "done", "detail": what, "seconds": round(seconds, 3)}, sort_keys=True))
+    else:
+        *lines, last = folded(f"{'done':<10} ", what)
+        say("\n".join([*lines, f"{last}   {duration(seconds)}"]))
+
+
+def say_error(error: OperatorError, *, as_json: bool) -> None:
+    """What went wrong: to stderr, or as the last event."""
+    if as_json:
+        say(json.dumps({"event": "error", "exit_code": error.exit_code} | error.to_dict(), sort_keys=True))
+    else:
+        click.echo("\n".join(error.lines()), err=True)
+
+
+def demand_yes(question: str, verb: str) -> None:
+    """Asks on a terminal; :class:`InputError` where there is nobody to ask, :class:`click.Abort` for a no."""
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"{verb} takes things away and was not confirmed", where=verb, wanted="--yes", got="nobody to ask"
+        )
+    if not click.confirm(question, default=False):
+        raise click.Abort
+
+
+def this_machine() -> LocalView:
+    """The machine this runs on, for looking."""
+    from installer.localnode import LocalView
+
+    return LocalView()
+
+
+def screen(*, as_json: bool) -> Report:
+    """Where a run's findings go: text with bars and open lines on a terminal, plain lines in a log, or JSON."""
+    from installer.report import JsonReport, TextReport
+
+    if as_json:
+        return JsonReport(say)
+    terminal = sys.stdout.isatty()
+    clear = "\r\033[K" if terminal else ""
+    return TextReport(
+        lambda line: say(clear + line),
+        meter=_meter if terminal else _no_meter,
+        open_line=(lambda line: click.echo(clear + line[: _columns() - 1], nl=False))
+        if terminal
+        else lambda _line: None,
+    )
+
+
+def _meter(total_bytes: int) -> Meter:
+    """A progress bar for reading the medium; it vanishes when all is read."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc="verify", leave=False, dynamic_ncols=True)
+
+    def advance(read_bytes: int) -> None:
+        bar.update(read_bytes)
+
+    return advance, bar.close
+
+
+def _no_meter(_total_bytes: int) -> Meter:
+    return lambda _read_bytes: None, lambda: None
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 80
