@@ -192,8 +192,19 @@ def _notes(
     index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, join: JoinFile | None
 ) -> tuple[str, ...]:
     if join is not None:
-        return ()
-    notes = [f"kube-proxy mode {proxy_mode(config)}" + (", the default" if config.kube_proxy_mode == "auto" else "")]
-    if config.control_plane_endpoint is None:
-        notes.append(f"the API's endpoint is this node, {render.endpoint_of(config, node)}; cluster.yaml can change it")
-    return (*notes, *addon_notes(index))
+        return (_endpoint_note(config, node),)
+    default = ", the default" if config.kube_proxy_mode == "auto" else ""
+    return (f"kube-proxy mode {proxy_mode(config)}{default}", _endpoint_note(config, node), *addon_notes(index))
+
+
+def _endpoint_note(config: ClusterConfig, node: render.NodeIdentity) -> str:
+    """The endpoint's mode and what it means here."""
+    endpoint, mode = render.endpoint_of(config, node), config.endpoint_mode
+    if mode == "local":
+        planes = ", ".join(plane.name for plane in config.control_planes)
+        return f"endpoint local: {endpoint} is a HAProxy on every node, to {planes}"
+    if mode == "kube-vip":
+        return f"endpoint kube-vip: {endpoint} moves between the control planes by ARP"
+    if mode == "external":
+        return f"endpoint external: {endpoint}, the site's own load balancer"
+    return f"endpoint direct: {endpoint}, the first control plane; cluster.yaml can name another"

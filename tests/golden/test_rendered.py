@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.join import JoinFile
 from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
 from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts
@@ -18,7 +19,7 @@ TOKEN = "abcdef.0123456789abcdef"
 SMALL = ClusterConfig()
 FULL = ClusterConfig(
     cluster_name="plant-7",
-    control_plane_endpoint=Endpoint("api.plant-7.example", 8443),
+    endpoint=ApiEndpoint("external", Endpoint("api.plant-7.example", 8443)),
     cert_sans=("10.0.24.30", "api"),
     timeouts=Timeouts(1200, 900, 120, 240, 600, 700),
     extra_args=ExtraArgs(
@@ -31,9 +32,8 @@ FULL = ClusterConfig(
     taints=(Taint("example.org/dedicated", "NoSchedule", "infra"), Taint("example.org/bare", "NoExecute")),
 )
 JOIN = JoinFile(
-    cluster_name="kubernetes",
+    cluster=ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint("10.0.24.31")), kube_proxy_mode="iptables"),
     kubernetes="v1.30.14",
-    endpoint=Endpoint("10.0.24.31"),
     token=TOKEN,
     token_expires_seconds=1_795_000_000,
     ca_cert_hashes=("sha256:" + "ab" * 32,),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Executor, Phase, Plan, StepResult, look
 from installer.facts import KubernetesState, NodeFacts, OsRelease
@@ -24,6 +25,7 @@ from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_c
 
 ADDRESS = "10.0.24.31"
 CONFIG = ClusterConfig()
+CLUSTER = ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint(ADDRESS)), kube_proxy_mode="iptables")
 
 
 def facts(**changes: Any) -> NodeFacts:
@@ -43,6 +45,9 @@ def facts(**changes: Any) -> NodeFacts:
         disks={},
         addresses=(),
         has_default_route=False,
+        routes=(),
+        hosts={},
+        machine_id="",
         listening_ports=(),
         modules={},
         sysctls={},
@@ -61,9 +66,7 @@ def cp_plan(bundle: SmallBundle | None = None, config: ClusterConfig = CONFIG) -
 
 
 def join_file(**changes: Any) -> JoinFile:
-    made = JoinFile(
-        "kubernetes", "v1.30.14", Endpoint(ADDRESS), "abcdef.0123456789abcdef", 1_795_086_400, (CA_HASH,), "cd" * 32, 9
-    )
+    made = JoinFile("v1.30.14", CLUSTER, "abcdef.0123456789abcdef", 1_795_086_400, (CA_HASH,), "cd" * 32, 9)
     return replace(made, **changes)
 
 
