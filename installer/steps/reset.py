@@ -8,14 +8,22 @@ from installer import probes
 from installer.execute import CheckResult, Step
 from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
+from installer.render import haproxy, resolver
 from installer.render import kubeadm as render
-from installer.render import resolver
+from installer.steps.endpoint import NoBridge
 from installer.steps.imagestore import ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 
 _RESET_TIMEOUT_SECONDS = 900.0
-_OWN_FILES = (JOIN_PATH, BEGUN_MARK, render.KUBELET_PATCH_PATH, resolver.OWN_PATH)
+_OWN_FILES = (
+    JOIN_PATH,
+    BEGUN_MARK,
+    render.KUBELET_PATCH_PATH,
+    resolver.OWN_PATH,
+    haproxy.CONFIG_PATH,
+    haproxy.MANIFEST_PATH,
+)
 
 
 @dataclass(frozen=True)
@@ -96,4 +104,4 @@ def _is_folder(view: NodeView, path: str) -> bool:
 def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    return (KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))
+    return (KubeadmReset(socket), NoBridge(socket), own, UnpinImages(ImageStore(socket)))

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from installer.agreement import settled
 from installer.config import ClusterConfig
-from installer.endpoint import ApiEndpoint
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.join import JoinFile
-from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
+from installer.render import containerd, crictl, haproxy, kernel, kubeadm, kubelet, resolver, route
 from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts
 from tests.golden.expectation import FOLDER, demand_same
 
@@ -54,6 +55,27 @@ def _join(config: ClusterConfig, version: str, role: str) -> str:
     return kubeadm.join_config(config, NODE, replace(JOIN, kubernetes=f"v{version}"), role)
 
 
+NODES = (
+    ClusterNode("cp-1", "10.0.24.31", "cp"),
+    ClusterNode("cp-2", "10.0.24.29", "cp"),
+    ClusterNode("cp-3", "10.0.24.32", "cp"),
+    ClusterNode("w-1", "10.0.24.28", "worker"),
+    ClusterNode("w-2", "10.0.24.30", "worker"),
+)
+ENDPOINTS = {
+    "local": ApiEndpoint("local"),
+    "external": ApiEndpoint("external", Endpoint("lb.plant-7.example", 8443)),
+    "kube-vip": ApiEndpoint("kube-vip", Endpoint("10.0.24.100")),
+}
+HA = {mode: ClusterConfig(nodes=NODES, endpoint=endpoint) for mode, endpoint in ENDPOINTS.items()}
+HAPROXY_CONFIG = haproxy.config(HA["local"].control_planes, 16443)
+
+
+def _joining(mode: str, role: str) -> str:
+    cluster = settled(HA[mode], address=NODE.address, proxy_mode="iptables")
+    return kubeadm.join_config(cluster, NODE, replace(JOIN, cluster=cluster), role)
+
+
 CASES: dict[str, Callable[[], str]] = {
     "service-route.service": lambda: route.unit("10.96.0.0/12", NODE.address),
     "kubeadm-init-1.28-small.yaml": lambda: _init(SMALL, "1.28.15"),
@@ -65,6 +87,11 @@ CASES: dict[str, Callable[[], str]] = {
     "kubeadm-join-1.30-cp.yaml": lambda: _join(SMALL, "1.30.14", "cp"),
     "kubeadm-join-1.31-worker.yaml": lambda: _join(FULL, "1.31.14", "worker"),
     "kubeadm-join-1.36-cp.yaml": lambda: _join(SMALL, "1.36.4", "cp"),
+    **{f"kubeadm-init-{mode}.yaml": lambda mode=mode: _init(HA[mode], "1.30.14") for mode in HA},  # type: ignore[misc]
+    **{f"kubeadm-join-{mode}-cp.yaml": lambda mode=mode: _joining(mode, "cp") for mode in HA},  # type: ignore[misc]
+    "kubeadm-join-local-worker.yaml": lambda: _joining("local", "worker"),
+    "haproxy.cfg": lambda: HAPROXY_CONFIG,
+    "haproxy-pod.yaml": lambda: haproxy.pod("docker.io/library/haproxy:3.2.21-alpine", HAPROXY_CONFIG, 16443),
     "kubelet-patch-1.30.yaml": lambda: kubeadm.kubelet_patch(
         kubelet.node_settings(30, resolver_path="/etc/resolv.conf", cgroup_version=1)
     ),

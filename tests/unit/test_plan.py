@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from installer.config import ClusterConfig
-from installer.endpoint import ApiEndpoint
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Executor, Phase, Plan, StepResult, look
 from installer.facts import KubernetesState, NodeFacts, OsRelease
@@ -26,6 +26,9 @@ from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_c
 ADDRESS = "10.0.24.31"
 CONFIG = ClusterConfig()
 CLUSTER = ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint(ADDRESS)), kube_proxy_mode="iptables")
+
+NODES = tuple(ClusterNode(f"cp-{number}", f"10.0.24.3{number}", "cp") for number in (1, 2, 3))
+LOCAL = ClusterConfig(nodes=NODES, endpoint=ApiEndpoint("local"), kube_proxy_mode="iptables")
 
 
 def facts(**changes: Any) -> NodeFacts:
@@ -107,6 +110,7 @@ def test_every_image_of_the_role_is_imported_once_and_pinned_and_no_other() -> N
     carry_out(machine, build_plan(small_bundle(), "worker", CONFIG, facts(), address=ADDRESS, join=join_file()))
     names = {name for name in machine.images if "@" not in name}
     assert names == {
+        "docker.io/library/haproxy:3.2.21-alpine",
         "registry.k8s.io/coredns/coredns:v1.11.3",
         "registry.k8s.io/kube-proxy:v1.30.14",
         "registry.k8s.io/pause:3.9",

@@ -1,0 +1,119 @@
+"""The local endpoint: the hosts file keeps every other line, and HAProxy answers before kubeadm asks. Traps 8, 9."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from installer.errors import InputError, StepError
+from installer.execute import Phase, Plan
+from installer.plan import build_plan
+from installer.render import haproxy, hosts
+from installer.steps.endpoint import BRIDGE, EndpointServed, NoBridge
+from tests.fakes.machine import Machine
+from tests.fakes.small_bundle import small_bundle
+from tests.unit.test_plan import ADDRESS, LOCAL, carry_out, cp_plan, facts, join_file
+
+SOCKET = "/run/containerd/containerd.sock"
+ENTRY = (("127.0.0.1", "k8s-api"),)
+LINES = st.lists(st.binary(max_size=20).filter(lambda line: b"airgap-bundle" not in line), max_size=6)
+
+
+def joining(role: str = "worker") -> Plan:
+    return build_plan(small_bundle(), role, LOCAL, facts(), address="10.0.24.32", join=join_file(cluster=LOCAL))
+
+
+@given(LINES, LINES)
+def test_every_line_outside_the_block_stays_byte_for_byte(before: list[bytes], after: list[bytes]) -> None:
+    head, tail = b"".join(line + b"\n" for line in before), b"\n".join(after)
+    first = hosts.with_block(head, ENTRY) + tail
+    changed = hosts.with_block(first, (("10.0.0.9", "other"),))
+    assert changed.startswith(head)
+    assert changed.endswith(hosts.END + b"\n" + tail)
+    assert hosts.with_block(changed, ENTRY) == first
+
+
+def test_a_block_is_added_once_and_a_cut_one_is_mended() -> None:
+    text = hosts.with_block(b"127.0.0.1 localhost", ENTRY)
+    assert text.startswith(b"127.0.0.1 localhost\n# airgap-bundle begin")
+    assert hosts.with_block(text, ENTRY) == text
+    cut = text.replace(hosts.END + b"\n", b"") + b"10.0.0.1 mine\n"
+    assert hosts.with_block(cut, ENTRY).endswith(b"127.0.0.1\tk8s-api\n10.0.0.1 mine\n")
+
+
+def test_the_first_control_plane_lets_the_kubelet_serve_its_endpoint() -> None:
+    machine = Machine()
+    done = carry_out(machine, cp_plan(config=LOCAL))
+    assert done["endpoint/served"].detail == "listening on 127.0.0.1:16443"
+    assert "endpoint/before-join" not in done
+    assert "controlPlaneEndpoint: k8s-api:16443" in machine.kubeadm_configs[0]
+    assert {result.outcome for result in carry_out(machine, cp_plan(config=LOCAL)).values()} == {"as wanted", "proven"}
+
+
+@pytest.mark.parametrize("role", ["cp", "worker"])
+def test_a_joining_node_reaches_the_api_before_its_kubelet_and_after(role: str) -> None:
+    machine = Machine()
+    done = carry_out(machine, joining(role))
+    assert done["endpoint/before-join"].detail == "listening on 127.0.0.1:16443, by containerd alone"
+    assert done["kubeadm/join"].detail == "joined k8s-api:16443"
+    assert machine.containers == {}
+    assert {result.outcome for result in carry_out(machine, joining(role)).values()} == {"as wanted", "proven"}
+
+
+def test_a_join_that_failed_leaves_a_haproxy_that_the_next_one_uses() -> None:
+    machine = Machine(fail_kubeadm_once=True)
+    with pytest.raises(Exception, match="kubeadm failed"):
+        carry_out(machine, joining())
+    assert machine.containers == {BRIDGE: True}
+    assert carry_out(machine, joining())["endpoint/before-join"].outcome == "as wanted"
+    assert machine.containers == {}
+
+
+def test_a_container_without_a_task_is_in_nobodys_way() -> None:
+    machine = Machine(fail_kubeadm_once=True)
+    with pytest.raises(Exception, match="kubeadm failed"):
+        carry_out(machine, joining())
+    machine.containers[BRIDGE] = False  # as after a reboot
+    machine.listen()
+    assert carry_out(machine, joining())["endpoint/before-join"].outcome == "changed"
+
+
+def test_trap_9_a_port_that_nobody_listens_on_is_a_failure_whatever_runs() -> None:
+    machine = Machine()
+    step = EndpointServed(16443, SOCKET, 60)
+    carry_out(machine, cp_plan())
+    began = machine.node.now_seconds()
+    with pytest.raises(StepError, match="endpoint/served"):
+        carry_out(machine, Plan((Phase("endpoint", (step,)),)))
+    assert 60 <= machine.node.now_seconds() - began < 70
+
+
+def test_reset_takes_the_haproxy_of_a_failed_join_away() -> None:
+    machine = Machine(fail_kubeadm_once=True)
+    with pytest.raises(Exception, match="kubeadm failed"):
+        carry_out(machine, joining())
+    step = NoBridge(SOCKET)
+    assert not step.check(machine.node).satisfied
+    step.apply(machine.node)
+    assert step.check(machine.node).satisfied
+
+
+def test_another_configuration_is_another_pod_and_no_container_of_it_is_privileged() -> None:
+    one, other = (haproxy.config(LOCAL.control_planes[:count], 16443) for count in (2, 3))
+    assert haproxy.pod("x:1", one, 16443) != haproxy.pod("x:1", other, 16443)
+    spec = yaml.safe_load(haproxy.pod("x:1", one, 16443))["spec"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    (container,) = spec["containers"]
+    assert container["imagePullPolicy"] == "Never"
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert "privileged" not in container["securityContext"]
+
+
+def test_a_bundle_without_the_image_says_so() -> None:
+    bundle = small_bundle()
+    images = tuple(image for image in bundle.index.images if image.purpose != "haproxy")
+    object.__setattr__(bundle.index, "images", images)
+    with pytest.raises(InputError, match="no image of haproxy"):
+        build_plan(bundle, "cp", LOCAL, facts(), address=ADDRESS)
