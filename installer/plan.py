@@ -17,6 +17,7 @@ from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.endpoint import EndpointBeforeKubelet, EndpointName, EndpointServed
+from installer.steps.etcd import NoGhostMember
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
 from installer.steps.images import ImportImages
@@ -140,8 +141,9 @@ def _kubernetes_steps(
         entry = KubeadmJoin(config, node, join, role, ignored)
     settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
     route = ServiceRoute(config.service_subnet, node.address)
+    ghost = (NoGhostMember(node.name, node.address, _others(config, node)),) if join and role == "cp" else ()
     before, after = endpoint_steps(index, config, node, joins=join is not None)
-    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, entry, *after)
+    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
 
 
 def endpoint_steps(
@@ -161,6 +163,14 @@ def endpoint_steps(
         before = (*before, EndpointBeforeKubelet(image, port, node.cri_socket))
     patience_seconds = config.timeouts.kubelet_seconds + _ENDPOINT_SECONDS
     return before, (EndpointServed(port, node.cri_socket, patience_seconds),)
+
+
+def _others(config: ClusterConfig, node: render.NodeIdentity) -> tuple[str, ...]:
+    """The addresses of the other control planes, as far as they are known."""
+    if config.nodes:
+        return tuple(plane.address for plane in config.control_planes if plane.address != node.address)
+    first = config.endpoint.address
+    return (first.host,) if config.endpoint_mode == "direct" and first is not None else ()
 
 
 def _endpoint_image(index: BundleIndex, purpose: str) -> str:
