@@ -6,17 +6,16 @@ from installer.addons import addon_notes, cluster_facts, demand_known, pod_netwo
 from installer.bundle.index import BundledFile, BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
-from installer.endpoint import LOCAL_ADDRESS, LOCAL_NAME
 from installer.errors import InputError
 from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
 from installer.join import JoinFile
-from installer.render import containerd, crictl, haproxy
+from installer.plan_endpoint import endpoint_steps
+from installer.render import containerd, crictl
 from installer.render import kubeadm as render
 from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
-from installer.steps.endpoint import EndpointBeforeKubelet, EndpointName, EndpointServed
 from installer.steps.etcd import NoGhostMember
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
@@ -31,8 +30,6 @@ from installer.steps.textfile import TextFile
 from installer.steps.units import KubeletUnit
 
 _CONTAINERD, _RUNC, _PLUGINS, _HELM = "containerd", "runc", "cni-plugins", "helm"
-_ENDPOINT_SECONDS = 300
-"""A pod whose port was taken when it first started is started again by the kubelet at the latest after this."""
 
 
 def build_plan(
@@ -142,27 +139,10 @@ def _kubernetes_steps(
     settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), facts.cgroup_version)
     route = ServiceRoute(config.service_subnet, node.address)
     ghost = (NoGhostMember(node.name, node.address, _others(config, node)),) if join and role == "cp" else ()
-    before, after = endpoint_steps(index, config, node, joins=join is not None)
-    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
-
-
-def endpoint_steps(
-    index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, *, joins: bool
-) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-    """What the endpoint needs on this node before kubeadm, and after it."""
-    if config.endpoint_mode != "local":
-        return (), ()
-    port, image = config.endpoint.port, _endpoint_image(index, "haproxy")
-    text = haproxy.config(config.control_planes, port)
-    before: tuple[Step, ...] = (
-        EndpointName(LOCAL_NAME, LOCAL_ADDRESS),
-        TextFile("endpoint/config", haproxy.CONFIG_PATH, text),
-        TextFile("endpoint/pod", haproxy.MANIFEST_PATH, haproxy.pod(image, text, port)),
+    before, after = endpoint_steps(
+        index, config, facts, node, role=role, joins=join is not None, minor=render.minor_of(kubernetes)
     )
-    if joins:
-        before = (*before, EndpointBeforeKubelet(image, port, node.cri_socket))
-    patience_seconds = config.timeouts.kubelet_seconds + _ENDPOINT_SECONDS
-    return before, (EndpointServed(port, node.cri_socket, patience_seconds),)
+    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
 
 
 def _others(config: ClusterConfig, node: render.NodeIdentity) -> tuple[str, ...]:
@@ -171,18 +151,6 @@ def _others(config: ClusterConfig, node: render.NodeIdentity) -> tuple[str, ...]
         return tuple(plane.address for plane in config.control_planes if plane.address != node.address)
     first = config.endpoint.address
     return (first.host,) if config.endpoint_mode == "direct" and first is not None else ()
-
-
-def _endpoint_image(index: BundleIndex, purpose: str) -> str:
-    for image in index.images:
-        if image.purpose == purpose:
-            return image.names()[0]
-    raise InputError(
-        f"the bundle has no image of {purpose}",
-        where=index.name,
-        wanted=f"{purpose}, which this cluster's endpoint runs",
-        next_step="build the bundle again: newer ones carry it; or choose another endpoint.mode in cluster.yaml",
-    )
 
 
 def _cluster_steps(

@@ -8,7 +8,7 @@ from installer import probes
 from installer.execute import CheckResult, Step
 from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
-from installer.render import haproxy, resolver
+from installer.render import haproxy, kube_vip, resolver
 from installer.render import kubeadm as render
 from installer.steps.endpoint import NoBridge
 from installer.steps.imagestore import ImageStore
@@ -23,6 +23,7 @@ _OWN_FILES = (
     resolver.OWN_PATH,
     haproxy.CONFIG_PATH,
     haproxy.MANIFEST_PATH,
+    kube_vip.MANIFEST_PATH,
 )
 
 

@@ -11,8 +11,9 @@ from installer.agreement import settled
 from installer.config import ClusterConfig
 from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.join import JoinFile
-from installer.render import containerd, crictl, haproxy, kernel, kubeadm, kubelet, resolver, route
+from installer.render import containerd, crictl, haproxy, kernel, kube_vip, kubeadm, kubelet, resolver, route
 from installer.settings import Endpoint, ExtraArgs, Taint, Timeouts
+from tests.fakes.small_bundle import HAPROXY, KUBE_VIP
 from tests.golden.expectation import FOLDER, demand_same
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
@@ -90,8 +91,10 @@ CASES: dict[str, Callable[[], str]] = {
     **{f"kubeadm-init-{mode}.yaml": lambda mode=mode: _init(HA[mode], "1.30.14") for mode in HA},  # type: ignore[misc]
     **{f"kubeadm-join-{mode}-cp.yaml": lambda mode=mode: _joining(mode, "cp") for mode in HA},  # type: ignore[misc]
     "kubeadm-join-local-worker.yaml": lambda: _joining("local", "worker"),
+    "kube-vip-first.yaml": lambda: kube_vip.pod(KUBE_VIP, "10.0.24.100", "eth0", kubeconfig=kube_vip.FIRST_KUBECONFIG),
+    "kube-vip.yaml": lambda: kube_vip.pod(KUBE_VIP, "10.0.24.100", None),
     "haproxy.cfg": lambda: HAPROXY_CONFIG,
-    "haproxy-pod.yaml": lambda: haproxy.pod("docker.io/library/haproxy:3.2.21-alpine", HAPROXY_CONFIG, 16443),
+    "haproxy-pod.yaml": lambda: haproxy.pod(HAPROXY, HAPROXY_CONFIG, 16443),
     "kubelet-patch-1.30.yaml": lambda: kubeadm.kubelet_patch(
         kubelet.node_settings(30, resolver_path="/etc/resolv.conf", cgroup_version=1)
     ),

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from installer.agreement import settled
+from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.errors import InputError, StepError
 from installer.execute import Phase, Plan
+from installer.facts import Address
 from installer.plan import build_plan
-from installer.render import haproxy, hosts
+from installer.render import haproxy, hosts, kube_vip
+from installer.settings import Endpoint
 from installer.steps.endpoint import BRIDGE, EndpointServed, NoBridge
 from tests.fakes.machine import Machine
 from tests.fakes.small_bundle import small_bundle
-from tests.unit.test_plan import ADDRESS, LOCAL, carry_out, cp_plan, facts, join_file
+from tests.unit.test_plan import ADDRESS, LOCAL, NODES, carry_out, cp_plan, facts, join_file
 
 SOCKET = "/run/containerd/containerd.sock"
 ENTRY = (("127.0.0.1", "k8s-api"),)
@@ -117,3 +124,43 @@ def test_a_bundle_without_the_image_says_so() -> None:
     object.__setattr__(bundle.index, "images", images)
     with pytest.raises(InputError, match="no image of haproxy"):
         build_plan(bundle, "cp", LOCAL, facts(), address=ADDRESS)
+
+
+MOVING = ClusterConfig(nodes=NODES, endpoint=ApiEndpoint("kube-vip", Endpoint("10.0.24.100")))
+
+
+def test_kube_vip_starts_with_the_rights_of_before_the_cluster_and_ends_with_admin_s() -> None:
+    machine = Machine()
+    first: list[str] = []
+    script = machine._init_or_join
+
+    def watched(words: tuple[str, ...], document: dict[str, Any]) -> Any:
+        first.append(machine.node.read_text(kube_vip.MANIFEST_PATH) or "")
+        return script(words, document)
+
+    machine._init_or_join = watched  # type: ignore[method-assign]
+    done = carry_out(machine, cp_plan(config=MOVING))
+    assert "path: /etc/kubernetes/super-admin.conf" in first[0]
+    assert "path: /etc/kubernetes/admin.conf" in (machine.node.read_text(kube_vip.MANIFEST_PATH) or "")
+    assert done["endpoint/pod-rights"].outcome == "changed"
+    assert "controlPlaneEndpoint: 10.0.24.100:6443" in machine.kubeadm_configs[0]
+    assert {result.outcome for result in carry_out(machine, cp_plan(config=MOVING)).values()} == {"as wanted", "proven"}
+
+
+def test_kube_vip_is_on_control_planes_only_and_uses_the_interface_of_the_node_s_address() -> None:
+    addresses = (Address("10.0.99.1", 24, "eth0"), Address("10.0.24.32", 24, "bond0"))
+    cluster = settled(MOVING, address=ADDRESS, proxy_mode="iptables")
+    for role, there in (("cp", True), ("worker", False)):
+        machine = Machine()
+        plan = build_plan(
+            small_bundle(),
+            role,
+            cluster,
+            facts(addresses=addresses),
+            address="10.0.24.32",
+            join=join_file(cluster=cluster),
+        )
+        carry_out(machine, plan)
+        text = machine.node.read_text(kube_vip.MANIFEST_PATH)
+        assert (text is not None) is there
+        assert text is None or ("value: bond0" in text and "super-admin" not in text)
