@@ -4,8 +4,8 @@ The built-in catalogue is ``manifests/`` and ``image-lists/`` of the checkout, o
 A user's own folders are laid over it, in order. Such a folder has the same layout, any part of it::
 
     catalogue.yaml            schema: 1, and a name for messages (default: the folder's name)
-    kubernetes/v1.30.yaml     components/containerd.yaml     cni/flannel.yaml     runtime.yaml
-    image-lists/kubernetes/v1.30.14.txt                      image-lists/cni/flannel-v0.28.9.txt
+    kubernetes/v1.30.yaml     components/containerd.yaml     cni/flannel.yaml     endpoint.yaml     runtime.yaml
+    image-lists/kubernetes/v1.30.14.txt     image-lists/cni/flannel-v0.28.9.txt     image-lists/endpoint.txt
 
 An entry there adds a version or replaces the entry below, and is marked with the folder's name and as the user's word:
 its checksums are not upstream's.
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bundler.addon_read import read_addon
-from bundler.catalog_read import read_component, read_minor, read_runtime
+from bundler.catalog_read import read_component, read_endpoint, read_minor, read_runtime
 from bundler.catalog_types import BUILT_IN, Addon, Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
 from bundler.errors import InputError
-from bundler.imagelist import parse_image_list
+from bundler.imagelist import RequiredImage, parse_image_list
 from bundler.versions import newest_first, parse_version
 from bundler.yaml_document import open_document, read_document, read_text
 from installer.bundle.platform import Platform
@@ -37,7 +37,7 @@ _MINOR_FILE = re.compile(r"v([0-9]+\.[0-9]+)\.yaml")
 _COMPONENT_FILE = re.compile(r"([a-z0-9][a-z0-9-]*)\.yaml")
 _LIST_FILE = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)\.txt")
 _ADDON_LIST_FILE = re.compile(r"([a-z0-9][a-z0-9-]*-v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*)\.txt")
-_OVERLAY_PARTS = {"catalogue.yaml", "kubernetes", "components", "cni", "runtime.yaml", "image-lists"}
+_OVERLAY_PARTS = {"catalogue.yaml", "kubernetes", "components", "cni", "endpoint.yaml", "runtime.yaml", "image-lists"}
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,18 @@ class Catalog:
     def runtime(self) -> RuntimeChoice:
         """The installer's own Python."""
         return self._layered("runtime", (folder.manifests / "runtime.yaml" for folder in self.folders), read_runtime)
+
+    def endpoint_images(self) -> tuple[RequiredImage, ...]:
+        """The images of the API's endpoint, which every bundle carries, by purpose."""
+        paths = (folder.manifests / "endpoint.yaml" for folder in self.folders)
+        found = self._layered("endpoint", paths, read_endpoint)
+        return tuple(found[purpose] for purpose in sorted(found))
+
+    def endpoint_list(self) -> tuple[Reference, ...] | None:
+        """The image list of the endpoint out of the topmost catalogue that has one, else ``None``."""
+        paths = [folder.image_lists / "endpoint.txt" for folder in reversed(self.folders)]
+        path = next((path for path in paths if path.is_file()), None)
+        return parse_image_list(read_text(path), where=str(path)) if path else None
 
     def image_lists(self) -> tuple[str, ...]:
         """The Kubernetes versions there is an image list for."""

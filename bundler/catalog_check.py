@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from bundler.catalog import Catalog
-from bundler.catalog_types import BINARIES, ComponentChoice, Minor, Release, ReleaseFile
+from bundler.catalog_types import (
+    BINARIES,
+    ENDPOINT_IMAGES,
+    ComponentChoice,
+    Minor,
+    Release,
+    ReleaseFile,
+)
 from bundler.errors import OperatorError
 from bundler.imagelist import kubernetes_images
 from installer.bundle.digest import Digest
@@ -40,7 +47,7 @@ def check(catalog: Catalog) -> list[Finding]:
     """Every finding, sorted; an empty list is the proof. A document that cannot be read is a finding, too."""
     findings: list[Finding] = []
     files: list[ReleaseFile] = []
-    for part in (_kubernetes, _components, _networks, _runtime, _lists_without_owner):
+    for part in (_kubernetes, _components, _networks, _endpoint, _runtime, _lists_without_owner):
         for item in part(catalog):
             if isinstance(item, Finding):
                 findings.append(item)
@@ -128,6 +135,17 @@ def _networks(catalog: Catalog) -> Iterator[Finding]:
                 yield from _image_list(
                     f"cni {name} {version.version}", f"cni/{name}-{version.version}", set(version.images), read
                 )
+
+
+def _endpoint(catalog: Catalog) -> Iterator[Finding]:
+    try:
+        images = catalog.endpoint_images()
+    except OperatorError as error:
+        yield _unreadable(error)
+        return
+    for purpose in sorted(set(ENDPOINT_IMAGES) - {image.purpose for image in images}):
+        yield Finding("endpoint", f"no image of {purpose} is chosen")
+    yield from _image_list("endpoint", "endpoint", {image.reference for image in images}, catalog.endpoint_list)
 
 
 def _components(catalog: Catalog) -> Iterator[Finding | ReleaseFile]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from bundler.catalog_types import (
     BINARIES,
     CARRIED,
+    ENDPOINT_IMAGES,
     KUBEADM_APIS,
     Component,
     ComponentChoice,
@@ -28,6 +29,7 @@ from bundler.catalog_types import (
     RuntimePython,
 )
 from bundler.errors import FormatError, InputError
+from bundler.imagelist import RequiredImage
 from bundler.lockfile import LockedWheel
 from bundler.versions import VersionRange, parse_version
 from bundler.yaml_document import open_document
@@ -98,6 +100,24 @@ def read_runtime(document: object, *, where: str, layer: Layer, below: RuntimeCh
     fields.finish()
     fields.problems.check(_BAD, InputError, where=where)
     return RuntimeChoice(default, pythons)
+
+
+def read_endpoint(
+    document: object, *, where: str, layer: Layer, below: dict[str, RequiredImage] | None
+) -> dict[str, RequiredImage]:
+    """The images of the API's endpoint by purpose, from ``endpoint.yaml``; raises :class:`InputError`."""
+    fields = open_document(document, SCHEMA, where=where)
+    images = dict(below or {})
+    for purpose, item in _entries(fields, "images"):
+        if purpose not in ENDPOINT_IMAGES:
+            item.note("", f"wanted one of {', '.join(ENDPOINT_IMAGES)}")
+        reference = item.parsed("reference", Reference.parse)
+        images[purpose] = RequiredImage(reference, purpose, read_roles(item), layer.name)
+        item.text("reason")
+        item.finish()
+    fields.finish()
+    fields.problems.check(_BAD, InputError, where=where)
+    return images
 
 
 def _binaries(fields: Fields, below: Minor | None) -> dict[str, FileTemplate]:

@@ -16,6 +16,8 @@ from installer.bundle.source import Source
 
 BINARIES = ("kubeadm", "kubectl", "kubelet")
 KUBEADM_APIS = ("v1beta3", "v1beta4")
+ENDPOINT_IMAGES = ("haproxy", "kube-vip")
+"""What the API's endpoint may run on a node."""
 CARRIED = ("always", "with-charts")
 """When a component travels: in every bundle, or only in one that carries Helm charts."""
 

@@ -243,7 +243,7 @@ def catalog_show(version: str, catalog: tuple[Path, ...]) -> None:
 
     known = Catalog.load(catalog)
     release = known.release(version)
-    references = [str(image.reference) for image in kubernetes_images(release)]
+    references = [str(image.reference) for image in (*kubernetes_images(release), *known.endpoint_images())]
     _print(release_lines(release, known.minor(release.minor), references))
 
 

@@ -117,7 +117,8 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     pause = _pause(release, lookup, _of(sized, "kubeadm"))
     runtimes = tuple(ask_all(lambda platform: _runtime(request.runtime, platform, catalog, lookup), platforms))
     addons = tuple(ask_all(lambda addon: resolve_addon(addon, release, _of(sized, "helm"), lookup), chosen))
-    required = _merged([*kubernetes_images(release), *(image for addon in addons for image in addon.images)])
+    carried_images = (*kubernetes_images(release), *catalog.endpoint_images())
+    required = _merged([*carried_images, *(image for addon in addons for image in addon.images)])
     resolved = list(ask_all(lambda image: lookup.image(image.reference, platforms), required))
     blobs = [Descriptor(file.digest, size, file.media_type) for file, size in sized]
     blobs += [blob for image in resolved for blob in image.blobs]

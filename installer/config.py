@@ -6,14 +6,15 @@ The field names are Kubernetes' own where it has one. ``docs/operate.md`` explai
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from installer.bundle.strict import Fields, Problems
+from installer.endpoint import ApiEndpoint, ClusterNode, control_planes, demand_usable, mode_of, read_nodes
 from installer.errors import InputError
 from installer.settings import (
     DataDiskSettings,
-    Endpoint,
     ExtraArgs,
     KubeletSettings,
     Taint,
@@ -37,11 +38,13 @@ class ClusterConfig:
     """The cluster as the operator wants it. ``taints`` of ``None`` means kubeadm's own for the role.
 
     ``addons`` are the operator's own values of each add-on, which are laid over the bundle's.
+    ``document`` is what it was read from, for writing it down for other nodes.
     """
 
     cluster_name: str = "kubernetes"
     node_name: str | None = None
-    control_plane_endpoint: Endpoint | None = None
+    nodes: tuple[ClusterNode, ...] = ()
+    endpoint: ApiEndpoint = field(default_factory=ApiEndpoint)
     pod_subnet: str = "10.244.0.0/16"
     service_subnet: str = "10.96.0.0/12"
     dns_domain: str = "cluster.local"
@@ -56,13 +59,29 @@ class ClusterConfig:
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
     addons: dict[str, dict[str, Any]] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def control_planes(self) -> tuple[ClusterNode, ...]:
+        """The control planes that ``nodes`` names."""
+        return control_planes(self.nodes)
+
+    @property
+    def endpoint_mode(self) -> str:
+        """One of :data:`installer.endpoint.MODES`: as chosen, or by the number of control planes."""
+        return mode_of(self.endpoint, self.nodes)
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> ClusterConfig:
         """The configuration in ``text`` (an empty one is all defaults); :class:`InputError` names every problem."""
-        problems = Problems()
         document = load_yaml(text, where=where)
-        config = cls._read(Fields({} if document is None else document, problems))
+        return cls.from_document({} if document is None else document, where=where)
+
+    @classmethod
+    def from_document(cls, document: object, *, where: str) -> ClusterConfig:
+        """The configuration in a parsed ``cluster.yaml``."""
+        problems = Problems()
+        config = cls.read(Fields(document, problems))
         problems.check(
             "the cluster configuration cannot be used",
             InputError,
@@ -72,7 +91,8 @@ class ClusterConfig:
         return config
 
     @classmethod
-    def _read(cls, fields: Fields) -> ClusterConfig:
+    def read(cls, fields: Fields) -> ClusterConfig:
+        """The configuration from its mapping."""
         default = cls()
         proxy = fields.mapping("kubeProxy", optional=True)
         containerd = fields.mapping("containerd", optional=True)
@@ -80,7 +100,8 @@ class ClusterConfig:
         config = cls(
             cluster_name=named(fields, "clusterName", default.cluster_name),
             node_name=named(fields, "nodeName", None),
-            control_plane_endpoint=fields.parsed("controlPlaneEndpoint", Endpoint.parse, None),
+            nodes=read_nodes(fields),
+            endpoint=ApiEndpoint.read(fields.mapping("endpoint", optional=True)),
             pod_subnet=subnet(fields, "podSubnet", default.pod_subnet),
             service_subnet=subnet(fields, "serviceSubnet", default.service_subnet),
             dns_domain=named(fields, "dnsDomain", default.dns_domain),
@@ -95,9 +116,11 @@ class ClusterConfig:
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),
             addons=addon_values(addons),
+            document=fields.given(),
         )
         for part in (proxy, containerd, addons, fields):
             part.finish()
+        demand_usable(fields, config.endpoint, config.nodes)
         _demand_apart(fields, config)
         return config
 
@@ -109,3 +132,7 @@ def _demand_apart(fields: Fields, config: ClusterConfig) -> None:
         fields.note("serviceSubnet", f"overlaps podSubnet ({services} and {pods})")
     if services.num_addresses < _FEWEST_SERVICE_ADDRESSES:
         fields.note("serviceSubnet", f"wanted at least {_FEWEST_SERVICE_ADDRESSES} addresses, got {services}")
+    for number, node in enumerate(config.nodes):
+        for key, network in (("podSubnet", pods), ("serviceSubnet", services)):
+            if node.address and ipaddress.ip_address(node.address) in network:
+                fields.note(f"nodes[{number}].address", f"{node.address} ({node.name}) is inside {key} {network}")

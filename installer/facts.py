@@ -57,6 +57,14 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Route:
+    """A network that packets reach through an interface of the node's; never the default route."""
+
+    network: str
+    interface: str
+
+
+@dataclass(frozen=True)
 class OsRelease:
     """What ``/etc/os-release`` says: ``debian``, ``12``, ``Debian GNU/Linux 12 (bookworm)``."""
 
@@ -98,7 +106,9 @@ class KubernetesState:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing."""
+    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
+    ``hosts`` are the names in ``/etc/hosts`` with their addresses.
+    """
 
     hostname: str
     machine: str
@@ -115,6 +125,9 @@ class NodeFacts:
     disks: dict[str, DiskSpace]
     addresses: tuple[Address, ...]
     has_default_route: bool
+    routes: tuple[Route, ...]
+    hosts: dict[str, tuple[str, ...]]
+    machine_id: str
     listening_ports: tuple[int, ...]
     modules: dict[str, str]
     sysctls: dict[str, str]
@@ -156,6 +169,9 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", data
         disks={path: view.disk_space(path) for path in (*DISK_PATHS, containerd_root)},
         addresses=tuple(Address(*found) for found in probes.addresses(view)),
         has_default_route=probes.has_default_route(view),
+        routes=tuple(Route(*found) for found in probes.routes(view)),
+        hosts=probes.hosts(view),
+        machine_id=probes.first_line(view, "/etc/machine-id"),
         listening_ports=probes.listening_ports(view),
         modules=probes.modules(view, kernel, MODULES),
         sysctls=probes.sysctls(view, SYSCTLS),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import installer
+from installer.agreement import joining_config
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
 from installer.bundle.verify import verify
 from installer.config import ClusterConfig
@@ -108,10 +109,9 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
 
     Where this very bundle is installed already, the medium is not read yet: most likely nothing will be taken from it.
     """
-    config_text = read_config(view, request.config)
-    config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
-    config = with_data_disk(config, request.data_disk)
     join = read_join(request, bundle)
+    config, config_text = read_config(view, request.config, join)
+    config = with_data_disk(config, request.data_disk)
     disk = config.data_disk.device if config.data_disk else None
     facts = gather(view, containerd_root=config.containerd_root, data_disk=disk)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
@@ -279,9 +279,15 @@ def demand_root(view: NodeView) -> None:
         )
 
 
-def read_config(view: NodeView, path: Path | None) -> str | None:
-    """The text of the cluster configuration: the file given, else what the last install here was given, if any."""
-    return saved_config(view) if path is None else _read(path, "--config", "a cluster.yaml")
+def read_config(view: NodeView, path: Path | None, join: JoinFile | None) -> tuple[ClusterConfig, str | None]:
+    """The configuration and its text: of the file given, else as kept from the last install here, if any.
+
+    A joining node has the cluster's from the join file, and nothing of its own may contradict it.
+    """
+    text = saved_config(view) if path is None else _read(path, "--config", "a cluster.yaml")
+    if join is None:
+        return ClusterConfig.from_text(text or "", where=str(path or CONFIG_PATH)), text
+    return joining_config(join.cluster, text, where=str(path) if path else None)
 
 
 def saved_config(view: NodeView) -> str | None:
@@ -343,6 +349,7 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
         state=state if before is None or before.state != "done" else "done",
         since_seconds=before.since_seconds if before else int(node.now_seconds()),
         foreign_folders=before.foreign_folders if before else tuple(path for path in folders if node.list_dir(path)),
+        machine_id=before.machine_id if before and before.machine_id else subject.facts.machine_id,
     )
     if record != before:
         record.write(node)

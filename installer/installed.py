@@ -37,6 +37,7 @@ class Installed:
     """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted.
 
     ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone.
+    ``machine_id`` is ``/etc/machine-id`` at that time, empty where there was none.
     """
 
     identity: Digest
@@ -49,6 +50,7 @@ class Installed:
     state: str
     since_seconds: int
     foreign_folders: tuple[str, ...] = ()
+    machine_id: str = ""
 
     @classmethod
     def read(cls, view: NodeView) -> Installed | None:
@@ -78,6 +80,7 @@ class Installed:
             fields.choice("state", STATES),
             fields.integer("since_seconds"),
             tuple(fields.texts("foreign_folders")),
+            fields.text("machine_id", ""),
         )
         fields.finish()
         problems.check("the install record cannot be read", FormatError, where=PATH)
@@ -110,4 +113,5 @@ class Installed:
             "state": self.state,
             "since_seconds": self.since_seconds,
             "foreign_folders": list(self.foreign_folders),
+            "machine_id": self.machine_id,
         }

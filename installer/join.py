@@ -1,4 +1,7 @@
-"""``join.yaml``: what a further node needs to join, written by the first one (0600), with when each part ends."""
+"""``join.yaml``: everything a further node needs to join, written by a control plane (0600), with when each part ends.
+
+Schema 2 carries the cluster's whole configuration under ``cluster``; schema 1 did not, so it is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from installer.agreement import shared_document
 from installer.bundle.strict import Fields, Problems
+from installer.config import ClusterConfig
+from installer.endpoint import endpoint_of
 from installer.errors import InputError
 from installer.settings import Endpoint
 from installer.yamltext import dump_yaml, load_yaml
 
-SCHEMA = 1
+SCHEMA = 2
 PATH = "/var/lib/airgap-bundle/join.yaml"
 """Where the first node leaves it."""
 RENEW = "on any control-plane node:  sudo airgap-bundle join-file > join.yaml"
@@ -24,11 +30,13 @@ _VERSION = re.compile(r"v1\.[0-9]+\.[0-9]+")
 
 @dataclass(frozen=True)
 class JoinFile:
-    """Endpoint, bootstrap token, CA hashes and, for further control planes, the certificate key; times are Unix."""
+    """The cluster, bootstrap token, CA hashes and, for further control planes, the certificate key; times are Unix.
 
-    cluster_name: str
+    ``cluster`` is settled: nothing in it is left for a joining node to decide.
+    """
+
     kubernetes: str
-    endpoint: Endpoint
+    cluster: ClusterConfig
     token: str
     token_expires_seconds: int
     ca_cert_hashes: tuple[str, ...]
@@ -44,7 +52,11 @@ class JoinFile:
         schema = fields.integer("schema")
         if not problems and schema != SCHEMA:
             raise InputError(
-                "the join file has another schema", where=where, wanted=f"schema: {SCHEMA}", got=f"schema: {schema}"
+                f"the join file was made by {'a newer' if schema > SCHEMA else 'an older'} version of this tool",
+                where=where,
+                wanted=f"schema: {SCHEMA}",
+                got=f"schema: {schema}",
+                next_step="use the media set the cluster runs on" if schema > SCHEMA else RENEW,
             )
         join = cls._read(fields)
         problems.check("the join file cannot be used", InputError, where=where, next_step=RENEW)
@@ -55,10 +67,10 @@ class JoinFile:
         hashes = tuple(fields.texts("caCertHashes"))
         if not hashes or not all(_CA_HASH.fullmatch(text) for text in hashes):
             fields.note("caCertHashes", "wanted one or more of sha256: and 64 hex digits")
+        cluster = fields.mapping("cluster")
         join = cls(
-            fields.text("clusterName"),
             _shaped(fields, "kubernetes", _VERSION, "a version such as v1.30.14"),
-            fields.parsed("endpoint", Endpoint.parse),
+            ClusterConfig.read(cluster),
             _shaped(fields, "token", _TOKEN, "a bootstrap token (abcdef.0123456789abcdef)"),
             fields.parsed("tokenExpires", parse_time, 0),
             hashes,
@@ -69,6 +81,10 @@ class JoinFile:
             fields.note("tokenExpires", "missing, wanted a time such as 2026-11-22T06:13:00Z")
         if (join.certificate_key is None) != (join.certificate_key_expires_seconds is None):
             fields.note("certificateKeyExpires", "belongs to certificateKey: both or neither")
+        if join.cluster.endpoint.mode is None:
+            cluster.note("endpoint.mode", "missing")
+        elif join.cluster.endpoint.mode == "direct" and join.cluster.endpoint.address is None:
+            cluster.note("endpoint.address", "missing, wanted the first control plane's")
         fields.finish()
         return join
 
@@ -76,9 +92,7 @@ class JoinFile:
         """The file as :meth:`from_text` reads it."""
         data: dict[str, Any] = {
             "schema": SCHEMA,
-            "clusterName": self.cluster_name,
             "kubernetes": self.kubernetes,
-            "endpoint": str(self.endpoint),
             "token": self.token,
             "tokenExpires": format_time(self.token_expires_seconds),
             "caCertHashes": list(self.ca_cert_hashes),
@@ -86,7 +100,13 @@ class JoinFile:
         if self.certificate_key is not None and self.certificate_key_expires_seconds is not None:
             data["certificateKey"] = self.certificate_key
             data["certificateKeyExpires"] = format_time(self.certificate_key_expires_seconds)
+        data["cluster"] = shared_document(self.cluster)
         return dump_yaml(data)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where every node reaches the API."""
+        return endpoint_of(self.cluster.endpoint)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from installer.errors import InputError
 from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
 from installer.join import JoinFile
+from installer.plan_endpoint import endpoint_steps
 from installer.proxymode import ProxyMode, decide
 from installer.render import containerd, crictl
 from installer.render import kubeadm as render
@@ -18,6 +19,7 @@ from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.datadisk import DataDisk
+from installer.steps.etcd import NoGhostMember
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
 from installer.steps.images import ImportImages
@@ -150,7 +152,19 @@ def _kubernetes_steps(
     shape = NodeShape(facts.cpus, facts.memory_bytes, facts.cgroup_version)
     settings = KubeletNodeSettings(node.address, render.minor_of(kubernetes), shape, config.kubelet, config.patches)
     route = ServiceRoute(config.service_subnet, node.address)
-    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, entry)
+    ghost = (NoGhostMember(node.name, node.address, _others(config, node)),) if join and role == "cp" else ()
+    before, after = endpoint_steps(
+        index, config, facts, node, role=role, joins=join is not None, minor=render.minor_of(kubernetes)
+    )
+    return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
+
+
+def _others(config: ClusterConfig, node: render.NodeIdentity) -> tuple[str, ...]:
+    """The addresses of the other control planes, as far as they are known."""
+    if config.nodes:
+        return tuple(plane.address for plane in config.control_planes if plane.address != node.address)
+    first = config.endpoint.address
+    return (first.host,) if config.endpoint_mode == "direct" and first is not None else ()
 
 
 def _cluster_steps(
@@ -206,8 +220,18 @@ def _notes(
     index: BundleIndex, config: ClusterConfig, node: render.NodeIdentity, mode: ProxyMode, join: JoinFile | None
 ) -> tuple[str, ...]:
     if join is not None:
-        return ()
-    notes = [f"kube-proxy mode {mode.name}: {mode.why}"]
-    if config.control_plane_endpoint is None:
-        notes.append(f"the API's endpoint is this node, {render.endpoint_of(config, node)}; cluster.yaml can change it")
-    return (*notes, *addon_notes(index))
+        return (_endpoint_note(config, node),)
+    return (f"kube-proxy mode {mode.name}: {mode.why}", _endpoint_note(config, node), *addon_notes(index))
+
+
+def _endpoint_note(config: ClusterConfig, node: render.NodeIdentity) -> str:
+    """The endpoint's mode and what it means here."""
+    endpoint, mode = render.endpoint_of(config, node), config.endpoint_mode
+    if mode == "local":
+        planes = ", ".join(plane.name for plane in config.control_planes)
+        return f"endpoint local: {endpoint} is a HAProxy on every node, to {planes}"
+    if mode == "kube-vip":
+        return f"endpoint kube-vip: {endpoint} moves between the control planes by ARP"
+    if mode == "external":
+        return f"endpoint external: {endpoint}, the site's own load balancer"
+    return f"endpoint direct: {endpoint}, the first control plane; cluster.yaml can name another"

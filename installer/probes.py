@@ -6,6 +6,7 @@ the preflight decides what an absence means.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import shlex
@@ -135,6 +136,34 @@ def has_default_route(view: NodeView) -> bool:
         if len(words) > 9 and words[0] == "0" * 32 and words[1] == "00" and words[9] != "lo":
             return True
     return False
+
+
+def routes(view: NodeView) -> tuple[tuple[str, str], ...]:
+    """Each network the kernel has a route to, and the interface; without default routes, hosts and container nets."""
+    found: list[tuple[str, str]] = []
+    for line in (view.read_text("/proc/net/route") or "").splitlines()[1:]:
+        words = line.split()
+        if len(words) > 7:
+            address, mask = (int.from_bytes(bytes.fromhex(words[at]), "little") for at in (1, 7))
+            found.append((f"{ipaddress.IPv4Address(address)}/{mask.bit_count()}", words[0]))
+    for line in (view.read_text("/proc/net/ipv6_route") or "").splitlines():
+        words = line.split()
+        if len(words) > 9:
+            network = ipaddress.IPv6Address(int(words[0], 16))
+            if not (network.is_link_local or network.is_multicast):
+                found.append((f"{network}/{int(words[1], 16)}", words[9]))
+    hosts_only = ("/0", "/32", "/128")
+    return tuple(row for row in found if not row[0].endswith(hosts_only) and not _is_container_interface(row[1]))
+
+
+def hosts(view: NodeView) -> dict[str, tuple[str, ...]]:
+    """Every name in ``/etc/hosts`` with the addresses it has there."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in (view.read_text("/etc/hosts") or "").splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        for name in names:
+            found[name.lower()] = (*found.get(name.lower(), ()), address)
+    return found
 
 
 def listening_ports(view: NodeView) -> tuple[int, ...]:

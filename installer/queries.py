@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 _CTR_AT = ("ctr", "-a", "*", "-n", "k8s.io")
+_ETCDCTL = ("etcdctl", "--endpoints", "*", "--cacert", "*", "--cert", "*", "--key", "*")
 _CRICTL = ("crictl", "--runtime-endpoint", "*")
 _HELM = ("helm", "--kubeconfig", "*")
 _HELM_STATES = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling")
@@ -37,9 +38,12 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     ("ctr", "-a", "*", "namespaces", "ls", "-q"),
     ("ctr", "-a", "*", "-n", "*", "containers", "ls", "-q"),
     ("ctr", "-a", "*", "-n", "*", "images", "ls", "-q"),
+    (*_CTR_AT, "containers", "ls", "--quiet"),
     (*_CTR_AT, "images", "check", "..."),
     (*_CTR_AT, "images", "ls", "..."),
+    (*_CTR_AT, "tasks", "ls", "--quiet"),
     ("dpkg-query", "-W", "-f", "*", "*..."),
+    (*_ETCDCTL, "member", "list", "-w", "json"),
     ("findmnt", "..."),
     (*_HELM, "get", "values", "*", "--namespace", "*", "-o", "json"),
     (*_HELM, "list", "--namespace", "*", "--filter", "*", *_HELM_STATES, "-o", "json"),

@@ -276,20 +276,23 @@ def summary(results: tuple[StepResult, ...]) -> str:
 
 
 def next_lines(view: NodeView, role: str) -> list[str]:
-    """What the operator can do now."""
+    """What the operator can do now: look, and add the nodes that are still to come."""
     if role == "worker":
         return ["Next", "  on a control-plane node:  kubectl get nodes"]
     lines = ["Next", "  kubectl get nodes                       KUBECONFIG=/etc/kubernetes/admin.conf"]
     text = view.read_text(JOIN_PATH)
     if text is None:
-        return lines
+        return [*lines, "  for further nodes, here:  sudo airgap-bundle join-file > join.yaml"]
     join = JoinFile.from_text(text, where=JOIN_PATH)
     lines += [f"  copy {JOIN_PATH} to the next node, then there:"]
     worker = f"    sudo ./install --role worker --join join.yaml    until {spoken_time(join.token_expires_seconds)}"
     if join.certificate_key_expires_seconds is None:
         return [*lines, worker]
     control_plane = spoken_time(join.certificate_key_expires_seconds)
-    return [*lines, worker, f"    sudo ./install --role cp     --join join.yaml    until {control_plane}"]
+    lines += [worker, f"    sudo ./install --role cp     --join join.yaml    until {control_plane}"]
+    record = Installed.read(view)
+    rest = [node for node in join.cluster.nodes if record is None or node.name != record.node_name]
+    return lines + [f"  {word:<10} {node}" for word, node in zip(["to come", *[""] * len(rest)], rest, strict=False)]
 
 
 def _installed(record: Installed | None) -> str:

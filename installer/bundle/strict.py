@@ -54,6 +54,10 @@ class Fields:
         """The keys that are there."""
         return list(self._data)
 
+    def given(self) -> dict[str, Any]:
+        """The mapping as it is, whole; no field counts as read by this."""
+        return dict(self._data)
+
     def _typed(self, key: str, kind: type, what: str, default: Any) -> Any:
         self._asked.add(key)
         value = self._data.get(key, _MISSING)

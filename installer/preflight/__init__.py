@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from installer.errors import PreflightError
-from installer.preflight import disk, kernel, kubernetes, machine, network, ostools, runtime
+from installer.preflight import disk, identity, kernel, kubernetes, machine, network, ostools, runtime
 from installer.preflight.finding import Finding, Subject
 
 _ONE: tuple[Callable[[Subject], Finding], ...] = (
     *machine.CHECKS,
+    *identity.CHECKS,
     *kernel.CHECKS,
     *network.CHECKS,
     *runtime.CHECKS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
 from installer.config import ClusterConfig
 from installer.errors import InputError
@@ -64,30 +65,41 @@ def address(subject: Subject) -> Finding:
 
 
 def address_plan(subject: Subject) -> Finding:
-    """The networks this machine is in must not overlap the cluster's own."""
-    for item in subject.facts.addresses:
-        network = ipaddress.ip_network(f"{item.address}/{item.prefix_length}", strict=False)
+    """The networks this machine is in or has routes to must not overlap the cluster's own."""
+    for network, place in _networks(subject):
         for field in ("podSubnet", "serviceSubnet"):
             text = subject.config.pod_subnet if field == "podSubnet" else subject.config.service_subnet
             planned = ipaddress.ip_network(text)
             if network.version == planned.version and network.overlaps(planned):
                 why = f"{field} {planned} overlaps it: one side would not be reached"
-                return problem(
-                    "address-plan", f"{network} on {item.interface}", why, f"another {field} in cluster.yaml"
-                )
+                return problem("address-plan", f"{network} {place}", why, f"another {field} in cluster.yaml")
     return ok("address-plan", f"pods {subject.config.pod_subnet}, services {subject.config.service_subnet}")
+
+
+def _networks(subject: Subject) -> Iterator[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str]]:
+    """The node's networks, and those it has routes to; an installed node's routes are the cluster's work."""
+    for item in subject.facts.addresses:
+        yield ipaddress.ip_network(f"{item.address}/{item.prefix_length}", strict=False), f"on {item.interface}"
+    if not subject.again:
+        for route in subject.facts.routes:
+            yield ipaddress.ip_network(route.network, strict=False), f"routed through {route.interface}"
 
 
 def ports(subject: Subject) -> Finding:
     """Nothing else may listen where the cluster's parts will."""
     if subject.again:
         return ok("ports", "in use by this install")
-    wanted = NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {})
+    wanted = NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {}) | _endpoint_ports(subject)
     taken = [port for port in sorted(wanted) if port in subject.facts.listening_ports]
     if taken:
         seen = ", ".join(f"{port} ({wanted[port]})" for port in taken)
         return problem("ports", f"taken: {seen}", "another program listens there", "stop it: ss -ltnp shows which one")
     return ok("ports", f"{len(wanted)} free")
+
+
+def _endpoint_ports(subject: Subject) -> dict[int, str]:
+    port = subject.config.endpoint.port
+    return {port: "local API endpoint", port + 1: "its health"} if subject.config.endpoint_mode == "local" else {}
 
 
 def firewall(subject: Subject) -> Finding:

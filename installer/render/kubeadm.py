@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from installer import endpoint
+from installer.agreement import settled
 from installer.config import ClusterConfig
 from installer.join import JoinFile
 from installer.settings import API_PORT, Endpoint, Flags, Taint, Timeouts
@@ -59,8 +61,8 @@ def api_version(kubernetes: str) -> str:
 
 
 def endpoint_of(config: ClusterConfig, node: NodeIdentity) -> Endpoint:
-    """Where the API is reached: as configured, else this node, so that further control planes can join later."""
-    return config.control_plane_endpoint or Endpoint(node.address)
+    """Where the API is reached: by the endpoint's mode, for ``direct`` on this node unless it says another."""
+    return endpoint.endpoint_of(settled(config, address=node.address, proxy_mode=config.kube_proxy_mode).endpoint)
 
 
 def init_config(
@@ -229,7 +231,9 @@ def _timeouts(timeouts: Timeouts) -> dict[str, str]:
 
 def _cert_sans(config: ClusterConfig, node: NodeIdentity) -> list[str]:
     """Every name the API may be called by from this node or through the endpoint; kubeadm adds the Service's own."""
-    names = [endpoint_of(config, node).host, node.name, node.address, "localhost", "127.0.0.1", *config.cert_sans]
+    names = [endpoint_of(config, node).host, node.name, node.address]
+    names += [text for other in config.control_planes for text in (other.name, other.address)]
+    names += [endpoint.LOCAL_NAME, "localhost", endpoint.LOCAL_ADDRESS, *config.cert_sans]
     return list(dict.fromkeys(names))
 
 

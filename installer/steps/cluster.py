@@ -7,6 +7,7 @@ import json
 import secrets
 from dataclasses import dataclass
 
+from installer.agreement import settled, shared_document
 from installer.config import ClusterConfig
 from installer.errors import InputError, StepError
 from installer.execute import CheckResult
@@ -50,6 +51,8 @@ class WriteJoinFile:
         ours = pem is not None and join.ca_cert_hashes == ca_cert_hashes(pem, where=CA_PATH)
         if not ours or found.mode & 0o777 != 0o600:
             return CheckResult(False, "of another cluster, or readable by others", (f"write {PATH}",))
+        if shared_document(join.cluster) != shared_document(self._cluster):
+            return CheckResult(False, "of an earlier cluster.yaml", (f"write {PATH}",))
         return CheckResult(True, f"valid until {spoken_time(join.token_expires_seconds)}")
 
     def apply(self, node: Node) -> str:
@@ -68,13 +71,16 @@ class WriteJoinFile:
         node.write_file(PATH, join.to_text().encode(), mode=0o600)
         return f"valid until {spoken_time(join.token_expires_seconds)}"
 
+    @property
+    def _cluster(self) -> ClusterConfig:
+        return settled(self.config, address=self.node.address, proxy_mode=self.proxy_mode)
+
     def _read_back(self, node: Node, credentials: render.Credentials) -> JoinFile:
         token_id = credentials.token.partition(".")[0]
         owner = _get(node, "secret", "kubeadm-certs", "{.metadata.ownerReferences[0].name}")
         return JoinFile(
-            cluster_name=self.config.cluster_name,
             kubernetes=f"v{self.kubernetes}",
-            endpoint=render.endpoint_of(self.config, self.node),
+            cluster=self._cluster,
             token=credentials.token,
             token_expires_seconds=_expiry(node, f"bootstrap-token-{token_id}"),
             ca_cert_hashes=ca_cert_hashes(node.read_text(CA_PATH) or "", where=CA_PATH),

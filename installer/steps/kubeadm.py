@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from installer.config import ClusterConfig
+from installer.errors import CommandError
 from installer.execute import CheckResult
 from installer.join import JoinFile
 from installer.node import Node, NodeView
@@ -34,6 +35,10 @@ _CONTROL_PLANE_PATHS = tuple(f"{MANIFESTS_DIR}/{name}.yaml" for name in _STATIC_
 _MARGIN_SECONDS = 900.0
 _INIT_TOKEN_TTL_SECONDS = 900
 """kubeadm makes a token in any case; this one nobody learns of, so it ends soon. Joining ones come afterwards."""
+
+_GAVE_UP_WAITING = "error execution phase wait-control-plane"
+"""What kubeadm says when its time is up. That of 1.30 is four minutes, whatever its configuration says: it reads
+``timeoutForControlPlane`` only to migrate it. What it started goes on starting, so another attempt waits on."""
 
 _OWN_LEFTOVERS = (
     *("FileAvailable--etc-kubernetes-" + name for name in ("kubelet.conf", "bootstrap-kubelet.conf", "pki-ca.crt")),
@@ -123,8 +128,15 @@ class KubeadmInit:
             ignored_errors=self.ignored_errors,
         )
         argv = [KUBEADM, "init", "--config", CONFIG_PATH, "--skip-token-print", "--skip-certificate-key-print"]
-        _run_once(node, argv, config, secrets_=(token,), timeouts=self.config.timeouts)
-        return f"v{self.kubernetes} at {render.endpoint_of(self.config, self.node)}"
+        ends_seconds = node.now_seconds() + self.config.timeouts.control_plane_seconds
+        while True:
+            try:
+                _run_once(node, argv, config, secrets_=(token,), timeouts=self.config.timeouts)
+            except CommandError as error:
+                if _GAVE_UP_WAITING not in (error.got or "") or node.now_seconds() >= ends_seconds:
+                    raise
+            else:
+                return f"v{self.kubernetes} at {render.endpoint_of(self.config, self.node)}"
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,24 @@ from installer import probes
 from installer.execute import CheckResult, Step
 from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
+from installer.render import haproxy, kube_vip, resolver
 from installer.render import kubeadm as render
-from installer.render import resolver
+from installer.steps.endpoint import NoBridge
 from installer.steps.imagestore import ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 
 _RESET_TIMEOUT_SECONDS = 900.0
 _ADMIN_FILES = (render.ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
-_OWN_FILES = (JOIN_PATH, BEGUN_MARK, render.KUBELET_PATCH_PATH, resolver.OWN_PATH)
+_OWN_FILES = (
+    JOIN_PATH,
+    BEGUN_MARK,
+    render.KUBELET_PATCH_PATH,
+    resolver.OWN_PATH,
+    haproxy.CONFIG_PATH,
+    haproxy.MANIFEST_PATH,
+    kube_vip.MANIFEST_PATH,
+)
 
 
 @dataclass(frozen=True)
@@ -122,4 +131,4 @@ def _is_folder(view: NodeView, path: str) -> bool:
 def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    return (RemoveKubeconfigs(), KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))
+    return (RemoveKubeconfigs(), KubeadmReset(socket), NoBridge(socket), own, UnpinImages(ImageStore(socket)))

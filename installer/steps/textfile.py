@@ -11,13 +11,18 @@ from installer.steps.judged import judged
 
 @dataclass(frozen=True)
 class TextFile:
-    """The file ``path`` with exactly this ``content`` and ``mode``. ``told`` is said of it instead of a long path."""
+    """The file ``path`` with exactly this ``content`` and ``mode``. ``told`` is said of it instead of a long path.
+
+    ``accepted`` is what a later step makes of it; ``settle_seconds`` is how long what watches the file needs.
+    """
 
     id: str
     path: str
     content: str
     mode: int = 0o644
     told: str = ""
+    accepted: tuple[str, ...] = ()
+    settle_seconds: float = 0.0
 
     @property
     def title(self) -> str:
@@ -26,12 +31,14 @@ class TextFile:
 
     def check(self, view: NodeView) -> CheckResult:
         """The bytes and the mode are the wanted ones."""
-        wanted = is_written(view, self.path, self.content, self.mode)
+        wanted = any(is_written(view, self.path, text, self.mode) for text in (self.content, *self.accepted))
         return judged([] if wanted else [f"write {self.path}"], self.told or self.path)
 
     def apply(self, node: Node) -> str:
         """Writes the file."""
         node.write_file(self.path, self.content.encode(), mode=self.mode)
+        if self.settle_seconds:
+            node.sleep(self.settle_seconds)
         return self.told or self.path
 
 

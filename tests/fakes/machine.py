@@ -14,13 +14,14 @@ import tarfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
 from installer.bundle.digest import Digest
 from installer.join import format_time
 from installer.node import CommandResult
-from installer.render import containerd, route
+from installer.render import containerd, haproxy, route
 from tests.fakes.certificate import CA_PEM
 from tests.fakes.cluster import Cluster
 from tests.fakes.network import Network
@@ -60,11 +61,14 @@ class Machine:
     ready_message: str = "container runtime network not ready: NetworkReady=false reason: cni plugin not initialized"
     kubeadm_configs: list[str] = field(default_factory=list)
     fail_kubeadm_once: bool = False
+    kubeadm_failure: str = "error: timed out waiting for the condition"
     registers_in_seconds: float = 0.0
     registered_at_seconds: float = float("inf")
     default_route: bool = False
     network: str = ""
     """The workload that is the pod network: the node is Ready once it is."""
+    containers: dict[str, bool] = field(default_factory=dict)
+    """What was made with ``ctr run``: by name, whether it has a task."""
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.node)
@@ -168,21 +172,27 @@ class Machine:
     def _started(self, name: str) -> None:
         if name == "containerd.service":
             self.loaded_config = self.node.read_text(containerd.CONFIG_PATH) or ""
+        if name == "kubelet.service":
+            self.listen()
 
     def _containerd(self, words: tuple[str, ...], _stdin: bytes) -> str:
         path = words[2] if words[1] == "--config" else containerd.CONFIG_PATH
         return self.node.read_text(path) or 'root = "/var/lib/containerd"\n'
 
-    def _ctr(self, words: tuple[str, ...], stdin: bytes) -> str | CommandResult:
+    def _ctr(self, words: tuple[str, ...], stdin: bytes) -> str | CommandResult:  # noqa: PLR0911 - one for each verb
         if not self.units.get("containerd.service", Unit()).pid:
             return CommandResult(words, 1, "", "ctr: failed to dial")
         if words[-1] == "-q":
             return "".join(f"{name}\n" for name in self._names(words))
         assert words[: len(_CTR)] == _CTR
-        verb, *rest = words[len(_CTR) + 1 :]
+        kind, verb, *rest = (*words[len(_CTR) :], "")
+        if kind in ("run", "containers", "tasks"):
+            return self._container(words, kind, verb, rest)
+        rest = rest[:-1]
         if verb == "rm":
             for name in rest:
                 del self.images[name]
+            return ""
         if verb == "ls":
             return "REF TYPE DIGEST SIZE PLATFORMS LABELS\n" + "".join(
                 f"{name} application/index {found.digest} 1.2 KiB linux/amd64 {','.join(found.labels) or '-'}\n"
@@ -206,6 +216,32 @@ class Machine:
         if words[5] != "images":
             return []
         return list(self.images) if words[4] == "k8s.io" else self.namespaces[words[4]]
+
+    def _container(self, words: tuple[str, ...], kind: str, verb: str, rest: list[str]) -> str | CommandResult:
+        """``ctr run``, ``containers`` and ``tasks`` as containerd has them: a container with a task cannot go."""
+        if kind == "run":
+            image, name = rest[-len(haproxy.COMMAND) - 3 :][:2]
+            assert image in self.images
+            assert self.node.stat(haproxy.CONFIG_PATH), "bind mounts need their source"
+            if name in self.containers:
+                return CommandResult(words, 1, "", f'ctr: snapshot "{name}": already exists')
+            self.containers[name] = True
+        elif verb == "ls":
+            return "".join(f"{name}\n" for name, runs in self.containers.items() if runs or kind == "containers")
+        elif kind == "tasks":
+            self.containers[rest[1]] = False
+        elif self.containers[rest[0]]:
+            return CommandResult(words, 1, "", "ctr: cannot delete a non stopped container")
+        else:
+            del self.containers[rest[0]]
+        self.listen()
+        return ""
+
+    def listen(self) -> None:
+        """What /proc tells of listening ports: the endpoint's, while some HAProxy runs."""
+        pod = self.node.stat(haproxy.MANIFEST_PATH) and self.units.get("kubelet.service", Unit()).pid
+        row = "   0: 0100007F:403B 00000000:0000 0A\n" if pod or any(self.containers.values()) else ""
+        self.node.with_files({"/proc/net/tcp": f"  sl  local_address rem_address   st\n{row}"})
 
     def _import(self, tar: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
@@ -232,6 +268,7 @@ class Machine:
             assert words[4:] == ("--kubernetes-version", "v1.30.14")
             return f"registry.k8s.io/kube-apiserver:v1.30.14\n{self.kubeadm_pause}\nregistry.k8s.io/etcd:3.5.15-0\n"
         if words[1] == "reset":
+            self.units["kubelet.service"].pid = 0
             for path in list(self.node.files()):
                 if path.startswith(("/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/")):
                     self.node.remove(path)
@@ -249,14 +286,16 @@ class Machine:
             return ""
         return self._init_or_join(words, documents[0])
 
-    def _init_or_join(self, words: tuple[str, ...], document: dict[str, object]) -> str | CommandResult:
+    def _init_or_join(self, words: tuple[str, ...], document: dict[str, Any]) -> str | CommandResult:
         ignored = [word for word in words if word.startswith("--ignore-preflight-errors=")]
         if self.node.stat("/etc/kubernetes/pki/ca.crt") and not ignored:
             return CommandResult(words, 1, "", "[ERROR FileAvailable--etc-kubernetes-pki-ca.crt]: exists")
+        self._demand_endpoint(words[1], document)
         self.node.with_files({"/etc/kubernetes/pki/ca.crt": CA_PEM})
         if self.fail_kubeadm_once:
             self.fail_kubeadm_once = False
-            return CommandResult(words, 1, "", "error: timed out waiting for the condition")
+            self.node.clock_seconds += 240
+            return CommandResult(words, 1, "", self.kubeadm_failure)
         pods = _STATIC_PODS if words[1] == "init" or "controlPlane" in document else ()
         self.node.with_files({f"/etc/kubernetes/manifests/{name}.yaml": "pod" for name in pods})
         self.node.with_files({"/etc/kubernetes/kubelet.conf": "k", "/var/lib/kubelet/config.yaml": "k"})
@@ -265,6 +304,12 @@ class Machine:
         self.systemd.start("kubelet.service")
         self.registered_at_seconds = self.node.clock_seconds + self.registers_in_seconds
         return ""
+
+    def _demand_endpoint(self, verb: str, document: dict[str, Any]) -> None:
+        """As kubeadm: joining asks at the endpoint, before any kubelet runs."""
+        if verb == "join" and "k8s-api:" in document["discovery"]["bootstrapToken"]["apiServerEndpoint"]:
+            assert "127.0.0.1\tk8s-api\n" in (self.node.read_text("/etc/hosts") or "")
+            assert ":403B" in (self.node.read_text("/proc/net/tcp") or ""), "nobody listens at the endpoint"
 
     def _token(self, document: dict[str, object]) -> None:
         assert document["kind"] == "InitConfiguration"

@@ -20,6 +20,8 @@ from installer.bundle.source import Source
 
 PLATFORM = Platform("linux/amd64")
 PAUSE = "registry.k8s.io/pause:3.9"
+HAPROXY = "docker.io/library/haproxy:3.2.21-alpine"
+KUBE_VIP = "ghcr.io/kube-vip/kube-vip:v1.0.3"
 _OTHER_PLATFORM = "arm64"
 _BOTH, _CP = ("cp", "worker"), ("cp",)
 
@@ -100,7 +102,9 @@ class Maker:
         packed = gzip.compress(tar_of({f"{addon.name}/Chart.yaml": described}), mtime=0)
         return replace(addon, chart=self.blob(packed, mediatypes.TAR_GZIP))
 
-    def image(self, reference: str, roles: tuple[str, ...], content: bytes | None = None) -> BundledImage:
+    def image(
+        self, reference: str, roles: tuple[str, ...], content: bytes | None = None, purpose: str = "kubernetes"
+    ) -> BundledImage:
         """An image index for two platforms, of which only ours has its blobs here, as in a bundle for one platform."""
         layer = tar_of({"content": content or reference.encode()})
         packed = self.blob(gzip.compress(layer, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip", len(layer))
@@ -135,7 +139,7 @@ class Maker:
             mediatypes.OCI_INDEX,
         )
         platforms = {PLATFORM: PlatformImage(manifest, config, (packed,))}
-        return BundledImage(Reference.parse(reference), index, "kubernetes", roles, platforms, source(reference))
+        return BundledImage(Reference.parse(reference), index, purpose, roles, platforms, source(reference))
 
     def _document(self, document: dict[str, object], media_type: str) -> Digest:
         return self.blob(json.dumps(document).encode(), media_type)
@@ -193,7 +197,12 @@ def small_bundle(
             ("kube-scheduler:v1.30.14", _CP),
         )
     )
-    images = (*images, make.image(pause, _BOTH))
+    images = (
+        *images,
+        make.image(pause, _BOTH),
+        make.image(HAPROXY, _BOTH, purpose="haproxy"),
+        make.image(KUBE_VIP, _CP, purpose="kube-vip"),
+    )
     if addons:
         helm = {"linux-amd64/helm": b"helm", "linux-amd64/README.md": b"-"}
         files = (*files, make.archive("helm", "3.18.4", {"linux-amd64/helm": "/usr/local/bin/helm"}, helm, _CP))

@@ -12,17 +12,25 @@ from tests.fakes.addons import FLANNEL, METRICS
 from tests.fakes.machine import Machine
 from tests.fakes.small_bundle import small_bundle
 from tests.golden.expectation import demand_same
-from tests.unit.test_plan import ADDRESS, CONFIG, cp_plan, facts, join_file
+from tests.unit.test_plan import ADDRESS, CLUSTER, LOCAL, cp_plan, facts, join_file
 
 PLANS = {
     "plan-cp.txt": cp_plan(),
     "plan-cp-flannel.txt": cp_plan(small_bundle(addons=(FLANNEL, METRICS))),
-    "plan-cp-joining.txt": build_plan(small_bundle(), "cp", CONFIG, facts(), address="10.0.24.32", join=join_file()),
+    "plan-cp-joining.txt": build_plan(small_bundle(), "cp", CLUSTER, facts(), address="10.0.24.32", join=join_file()),
     "plan-worker.txt": build_plan(
-        small_bundle(), "worker", replace(CONFIG, node_name="w-1"), facts(), address=ADDRESS, join=join_file()
+        small_bundle(), "worker", replace(CLUSTER, node_name="w-1"), facts(), address=ADDRESS, join=join_file()
     ),
     "plan-worker-flannel.txt": build_plan(
-        small_bundle(addons=(FLANNEL,)), "worker", CONFIG, facts(), address="10.0.24.33", join=join_file()
+        small_bundle(addons=(FLANNEL,)), "worker", CLUSTER, facts(), address="10.0.24.33", join=join_file()
+    ),
+    "plan-worker-local.txt": build_plan(
+        small_bundle(),
+        "worker",
+        replace(LOCAL, node_name="w-1"),
+        facts(),
+        address=ADDRESS,
+        join=join_file(cluster=LOCAL),
     ),
 }
 

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from installer.agreement import settled
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.join import JoinFile
 from installer.proxymode import decide
-from installer.render import containerd, crictl, kernel, kubeadm, kubelet, resolver, route
+from installer.render import containerd, crictl, haproxy, kernel, kube_vip, kubeadm, kubelet, resolver, route
 from installer.settings import Endpoint, ExtraArgs, KubeletSettings, Taint, Timeouts
+from tests.fakes.small_bundle import HAPROXY, KUBE_VIP
 from tests.golden.expectation import FOLDER, demand_same
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
@@ -19,7 +22,7 @@ TOKEN = "abcdef.0123456789abcdef"
 SMALL = ClusterConfig()
 FULL = ClusterConfig(
     cluster_name="plant-7",
-    control_plane_endpoint=Endpoint("api.plant-7.example", 8443),
+    endpoint=ApiEndpoint("external", Endpoint("api.plant-7.example", 8443)),
     cert_sans=("10.0.24.30", "api"),
     timeouts=Timeouts(1200, 900, 120, 240, 600, 700),
     extra_args=ExtraArgs(
@@ -37,9 +40,8 @@ FULL = ClusterConfig(
     taints=(Taint("example.org/dedicated", "NoSchedule", "infra"), Taint("example.org/bare", "NoExecute")),
 )
 JOIN = JoinFile(
-    cluster_name="kubernetes",
+    cluster=ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint("10.0.24.31")), kube_proxy_mode="iptables"),
     kubernetes="v1.30.14",
-    endpoint=Endpoint("10.0.24.31"),
     token=TOKEN,
     token_expires_seconds=1_795_000_000,
     ca_cert_hashes=("sha256:" + "ab" * 32,),
@@ -96,12 +98,40 @@ def _cases_of(version: str) -> dict[str, Callable[[], str]]:
     }
 
 
+NODES = (
+    ClusterNode("cp-1", "10.0.24.31", "cp"),
+    ClusterNode("cp-2", "10.0.24.29", "cp"),
+    ClusterNode("cp-3", "10.0.24.32", "cp"),
+    ClusterNode("w-1", "10.0.24.28", "worker"),
+    ClusterNode("w-2", "10.0.24.30", "worker"),
+)
+ENDPOINTS = {
+    "local": ApiEndpoint("local"),
+    "external": ApiEndpoint("external", Endpoint("lb.plant-7.example", 8443)),
+    "kube-vip": ApiEndpoint("kube-vip", Endpoint("10.0.24.100")),
+}
+HA = {mode: ClusterConfig(nodes=NODES, endpoint=endpoint) for mode, endpoint in ENDPOINTS.items()}
+HAPROXY_CONFIG = haproxy.config(HA["local"].control_planes, 16443)
+
+
+def _joining(mode: str, role: str) -> str:
+    cluster = settled(HA[mode], address=NODE.address, proxy_mode="iptables")
+    return kubeadm.join_config(cluster, NODE, replace(JOIN, cluster=cluster), role)
+
+
 CASES: dict[str, Callable[[], str]] = {
     **{name: case for version in RELEASES for name, case in _cases_of(version).items()},
     "service-route.service": lambda: route.unit("10.96.0.0/12", NODE.address),
     "kubeadm-init-1.31-repeated-flag.yaml": lambda: init_text(REPEATED, "1.31.14"),
     "kubeadm-patch-etcd.yaml": lambda: kubeadm.patch_files(FULL.patches)[f"{kubeadm.PATCHES_DIR}/etcd1+strategic.yaml"],
     "kubelet-patch-small.yaml": lambda: _kubelet_patch(SMALL, "1.30.14"),
+    **{f"kubeadm-init-{mode}.yaml": lambda mode=mode: init_text(HA[mode], "1.30.14") for mode in HA},  # type: ignore[misc]
+    **{f"kubeadm-join-{mode}-cp.yaml": lambda mode=mode: _joining(mode, "cp") for mode in HA},  # type: ignore[misc]
+    "kubeadm-join-local-worker.yaml": lambda: _joining("local", "worker"),
+    "kube-vip-first.yaml": lambda: kube_vip.pod(KUBE_VIP, "10.0.24.100", "eth0", kubeconfig=kube_vip.FIRST_KUBECONFIG),
+    "kube-vip.yaml": lambda: kube_vip.pod(KUBE_VIP, "10.0.24.100", None),
+    "haproxy.cfg": lambda: HAPROXY_CONFIG,
+    "haproxy-pod.yaml": lambda: haproxy.pod(HAPROXY, HAPROXY_CONFIG, 16443),
     "containerd-1.6.toml": lambda: containerd.config("1.6.20", RUNTIME),
     "containerd-1.7.toml": lambda: containerd.config("1.7.27", RUNTIME),
     "containerd-1.7-first.toml": lambda: containerd.config("1.7.27", replace(RUNTIME, sandbox=None)),

@@ -11,6 +11,7 @@ from installer.addons import cluster_facts, merged, values_of
 from installer.bundle.addon import BundledAddon
 from installer.bundle.values import SAMPLE
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.errors import InputError
 from installer.facts import Address
 from installer.render.kubeadm import NodeIdentity
@@ -36,7 +37,7 @@ def test_every_fact_that_values_may_name_is_known_of_a_cluster() -> None:
 def test_facts_follow_cluster_yaml() -> None:
     config = replace(
         CONFIG,
-        control_plane_endpoint=Endpoint("api.plant.local", 8443),
+        endpoint=ApiEndpoint("external", Endpoint("api.plant.local", 8443)),
         service_subnet="fd00:10:96::/108",
         dns_domain="plant.local",
     )

@@ -42,6 +42,10 @@ def test_the_built_in_catalogue_is_whole() -> None:
             Finding("kubernetes 1.30.14", "the image list lacks registry.k8s.io/etcd:3.5.15-0"),
         ),
         (
+            {"image-lists/endpoint.txt": "docker.io/library/haproxy:3.2.21-alpine\n"},
+            Finding("endpoint", "the image list lacks ghcr.io/kube-vip/kube-vip:v1.0.3"),
+        ),
+        (
             {"image-lists/kubernetes/v1.30.99.txt": "registry.k8s.io/pause:3.9\n"},
             Finding("image-lists/kubernetes/v1.30.99.txt", "there is no such release"),
         ),

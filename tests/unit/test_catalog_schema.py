@@ -42,6 +42,7 @@ def test_every_schema_is_used() -> None:
         ("kubernetes", minor_document(releases={"1.30.1": {"sha256": {"kubeadm": {"amd64": "12"}}}})),
         ("kubernetes", minor_document(components={"runc": {"default": "1.3.6", "supported": "~1.3", "reason": "x"}})),
         ("component", {"schema": 1, "component": "runc", "url": "https://a/"}),
+        ("endpoint", {"schema": 1, "images": {"nginx": {"reference": "a/b:1", "roles": ["cp"], "reason": "x"}}}),
         ("component", {"schema": 2, "component": "runc"}),
         ("addon", {"schema": 1, "name": "flannel", "chart": {"name": "x", "url": "https://a/{arch}"}}),
         ("addon", {"schema": 1, "name": "flannel", "versions": {"newest": {}}}),

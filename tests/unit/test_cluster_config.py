@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.errors import InputError
 from installer.join import JoinFile, format_time, parse_time
 from installer.settings import Endpoint, Taint, is_host, is_node_name
@@ -15,7 +16,7 @@ from installer.yamltext import load_yaml
 FULL = """
 clusterName: plant-7
 nodeName: cp-1
-controlPlaneEndpoint: k8s.plant.example:8443
+endpoint: {mode: external, address: k8s.plant.example:8443}
 podSubnet: 10.32.0.0/16
 serviceSubnet: 172.20.0.0/20
 dnsDomain: plant.local
@@ -51,7 +52,7 @@ def test_nothing_is_all_defaults(text: str) -> None:
 def test_every_field_is_read() -> None:
     read = config(FULL)
     assert (read.cluster_name, read.node_name, read.dns_domain) == ("plant-7", "cp-1", "plant.local")
-    assert read.control_plane_endpoint == Endpoint("k8s.plant.example", 8443)
+    assert read.endpoint == ApiEndpoint("external", Endpoint("k8s.plant.example", 8443))
     assert (read.pod_subnet, read.service_subnet) == ("10.32.0.0/16", "172.20.0.0/20")
     assert read.cert_sans == ("k8s.plant.example", "10.0.0.5", "*.plant.example")
     assert (read.kube_proxy_mode, read.containerd_root) == ("ipvs", "/data/containerd")
@@ -111,7 +112,7 @@ def test_every_problem_is_named_with_its_path_at_once() -> None:
         ("patches: {kube-proxy: {a: 1}}", "patches.kube-proxy: wanted one of corednsdeployment, etcd"),
         ("patches: {etcd: [a]}", "patches.etcd: wanted a mapping"),
         ("patches: {etcd: {}}", "patches.etcd: wanted a mapping"),
-        ("controlPlaneEndpoint: https://x:6443", "not an endpoint"),
+        ("endpoint: {mode: external, address: 'https://x:6443'}", "not an endpoint"),
         ("- a\n- b", "wanted a mapping, got a list"),
         ("clusterName: ''", "clusterName: must not be empty"),
     ],
@@ -174,9 +175,8 @@ def test_names() -> None:
 
 
 JOIN = JoinFile(
-    cluster_name="kubernetes",
+    cluster=ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint("10.0.24.31")), kube_proxy_mode="iptables"),
     kubernetes="v1.30.14",
-    endpoint=Endpoint("10.0.24.31"),
     token="abcdef.0123456789abcdef",
     token_expires_seconds=parse_time("2026-11-22T06:13:00Z"),
     ca_cert_hashes=("sha256:" + "a" * 64,),
@@ -213,7 +213,7 @@ def test_only_a_control_plane_needs_the_certificate_key() -> None:
 
 
 def test_problems_of_a_join_file_are_named_without_its_secrets() -> None:
-    text = JOIN.to_text().replace(JOIN.token, "abcdef.TOOSECRET").replace("schema: 1", "schema: 1\nextra: 1")
+    text = JOIN.to_text().replace(JOIN.token, "abcdef.TOOSECRET").replace("schema: 2", "schema: 2\nextra: 1")
     text = text.replace("tokenExpires: '2026-11-22T06:13:00Z'", "tokenExpires: tomorrow")
     with pytest.raises(InputError) as caught:
         JoinFile.from_text(text, where="join.yaml")
@@ -224,17 +224,21 @@ def test_problems_of_a_join_file_are_named_without_its_secrets() -> None:
     assert "TOOSECRET" not in "\n".join(caught.value.lines())
 
 
-def test_another_schema_and_no_mapping_are_refused() -> None:
-    with pytest.raises(InputError, match="schema"):
-        JoinFile.from_text(JOIN.to_text().replace("schema: 1", "schema: 2"), where="join.yaml")
-    for text in ("", "hello", "[]"):
-        with pytest.raises(InputError):
-            JoinFile.from_text(text, where="join.yaml")
+@pytest.mark.parametrize(("schema", "made_by"), [(1, "an older version"), (3, "a newer version")])
+def test_another_schema_is_refused_and_says_which_side_is_old(schema: int, made_by: str) -> None:
+    with pytest.raises(InputError, match=made_by):
+        JoinFile.from_text(JOIN.to_text().replace("schema: 2", f"schema: {schema}"), where="join.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[]"])
+def test_what_is_no_mapping_is_no_join_file(text: str) -> None:
+    with pytest.raises(InputError):
+        JoinFile.from_text(text, where="join.yaml")
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4))
 def test_no_value_of_a_field_breaks_reading(value: object) -> None:
-    for key in ("podSubnet", "kubeProxy", "timeouts", "extraArgs", "taints", "certSANs", "controlPlaneEndpoint"):
+    for key in ("podSubnet", "kubeProxy", "timeouts", "extraArgs", "taints", "certSANs", "nodes", "endpoint"):
         try:
             config(f"{key}: {value!r}")
         except InputError:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Executor, Phase, Plan, StepResult, look
 from installer.facts import KubernetesState, NodeFacts, OsRelease
@@ -25,6 +26,10 @@ from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_c
 
 ADDRESS = "10.0.24.31"
 CONFIG = ClusterConfig()
+CLUSTER = ClusterConfig(endpoint=ApiEndpoint("direct", Endpoint(ADDRESS)), kube_proxy_mode="iptables")
+
+NODES = tuple(ClusterNode(f"cp-{number}", f"10.0.24.3{number}", "cp") for number in (1, 2, 3))
+LOCAL = ClusterConfig(nodes=NODES, endpoint=ApiEndpoint("local"), kube_proxy_mode="iptables")
 
 
 def facts(**changes: Any) -> NodeFacts:
@@ -44,6 +49,9 @@ def facts(**changes: Any) -> NodeFacts:
         disks={},
         addresses=(),
         has_default_route=False,
+        routes=(),
+        hosts={},
+        machine_id="",
         listening_ports=(),
         modules=dict.fromkeys(PROXY_MODULES["ipvs"], "available"),
         sysctls={},
@@ -62,9 +70,7 @@ def cp_plan(bundle: SmallBundle | None = None, config: ClusterConfig = CONFIG) -
 
 
 def join_file(**changes: Any) -> JoinFile:
-    made = JoinFile(
-        "kubernetes", "v1.30.14", Endpoint(ADDRESS), "abcdef.0123456789abcdef", 1_795_086_400, (CA_HASH,), "cd" * 32, 9
-    )
+    made = JoinFile("v1.30.14", CLUSTER, "abcdef.0123456789abcdef", 1_795_086_400, (CA_HASH,), "cd" * 32, 9)
     return replace(made, **changes)
 
 
@@ -105,6 +111,7 @@ def test_every_image_of_the_role_is_imported_once_and_pinned_and_no_other() -> N
     carry_out(machine, build_plan(small_bundle(), "worker", CONFIG, facts(), address=ADDRESS, join=join_file()))
     names = {name for name in machine.images if "@" not in name}
     assert names == {
+        "docker.io/library/haproxy:3.2.21-alpine",
         "registry.k8s.io/coredns/coredns:v1.11.3",
         "registry.k8s.io/kube-proxy:v1.30.14",
         "registry.k8s.io/pause:3.9",
@@ -177,6 +184,25 @@ def test_join_file_is_renewed_when_its_token_has_ended_and_only_then() -> None:
     done = carry_out(machine, cp_plan())
     assert {name for name, result in done.items() if result.outcome == "changed"} == {"cluster/join-file"}
     assert machine.node.read_bytes(PATH) != old
+
+
+_GAVE_UP = "error execution phase wait-control-plane: could not initialize a Kubernetes cluster"
+
+
+def test_a_kubeadm_that_gave_up_before_its_time_is_asked_to_go_on_waiting() -> None:
+    """That of 1.30 waits four minutes, whatever it is told."""
+    config = replace(CONFIG, timeouts=replace(CONFIG.timeouts, control_plane_seconds=1200))
+    machine = Machine(fail_kubeadm_once=True, kubeadm_failure=_GAVE_UP)
+    done = carry_out(machine, cp_plan(config=config))
+    assert done["kubeadm/init"].outcome == "changed"
+    attempts = [words for words in machine.node.ran if words[1:2] == ("init",) and "--config" in words]
+    assert ["--ignore-preflight-errors" in words[-1] for words in attempts[:2]] == [False, True]
+
+
+def test_a_kubeadm_whose_time_is_up_is_not_asked_again() -> None:
+    machine = Machine(fail_kubeadm_once=True, kubeadm_failure=_GAVE_UP)
+    with pytest.raises(CommandError):
+        carry_out(machine, cp_plan())
 
 
 def test_kubeadm_that_stopped_half_way_goes_on_over_its_own_leftovers() -> None:

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.render import containerd, kernel, kubeadm, kubelet, resolver
-from installer.settings import KUBELET_FLAGS_REFUSED, ExtraArgs, KubeletSettings, Timeouts
+from installer.settings import KUBELET_FLAGS_REFUSED, Endpoint, ExtraArgs, KubeletSettings, Timeouts
 
 NODE = kubeadm.NodeIdentity("cp-1", "10.0.24.31")
 VERSIONS = tuple(f"1.{minor}.0" for minor in range(28, 37))
@@ -53,7 +54,20 @@ def test_the_interface_changes_at_1_31() -> None:
 def test_the_certificate_names_every_way_to_call_the_api_once() -> None:
     config = ClusterConfig(cert_sans=("10.0.24.31", "vip.example"))
     names = documents(init_text("1.30.14", config))["ClusterConfiguration"]["apiServer"]["certSANs"]
-    assert names == ["10.0.24.31", "cp-1", "localhost", "127.0.0.1", "vip.example"]
+    assert names == ["10.0.24.31", "cp-1", "k8s-api", "localhost", "127.0.0.1", "vip.example"]
+
+
+def test_trap_11_every_control_plane_is_in_the_certificate_without_being_listed() -> None:
+    nodes = (ClusterNode("cp-1", "10.0.24.31", "cp"), ClusterNode("cp-2", "10.0.24.29", "cp"))
+    worker = ClusterNode("w-1", "10.0.24.28", "worker")
+    config = ClusterConfig(
+        nodes=(*nodes, worker), endpoint=ApiEndpoint("external", Endpoint("lb.plant.example")), cert_sans=("api",)
+    )
+    names = documents(init_text("1.30.14", config))["ClusterConfiguration"]["apiServer"]["certSANs"]
+    assert names == [
+        *("lb.plant.example", "cp-1", "10.0.24.31", "cp-2", "10.0.24.29"),
+        *("k8s-api", "localhost", "127.0.0.1", "api"),
+    ]
 
 
 @pytest.mark.parametrize(

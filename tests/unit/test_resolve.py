@@ -38,7 +38,10 @@ def test_a_lock_holds_files_images_and_their_blobs_once() -> None:
     assert [file.component for file in lock.files] == [
         "cni-plugins", "containerd", "crictl", "etcdctl", "kubeadm", "kubectl", "kubelet", "runc",
     ]  # fmt: skip
-    assert [str(image.reference) for image in lock.images] == sorted(map(str, listed("1.30.14")))
+    endpoint = ["docker.io/library/haproxy:3.2.21-alpine", "ghcr.io/kube-vip/kube-vip:v1.0.3"]
+    assert [str(image.reference) for image in lock.images] == sorted([*map(str, listed("1.30.14")), *endpoint])
+    roles = {image.purpose: image.roles for image in lock.images}
+    assert (roles["haproxy"], roles["kube-vip"]) == (("cp", "worker"), ("cp",))
     digests = [blob.digest for blob in lock.blobs]
     assert digests == sorted(set(digests))
     named = {file.blob for file in lock.files} | {digest for image in lock.images for digest in image.blobs()}
@@ -75,7 +78,8 @@ def test_entries_of_an_overlay_are_the_users_word(tmp_path: Path) -> None:
     )
     lock = resolve(REQUEST, catalog, Outside())
     assert [file.component for file in lock.files if file.source.trust == "user"] == ["kubelet"]
-    assert {image.source.catalogue for image in lock.images} == {"site"}
+    whose = {image.purpose: image.source.catalogue for image in lock.images}
+    assert {name for name, catalogue in whose.items() if catalogue == "built-in"} == {"haproxy", "kube-vip"}
     (locked,) = lock.runtimes
     assert (locked.origin, locked.trust, locked.catalogue) == ("https://site.example/python.tar.gz", "user", "site")
     assert [wheel.name for wheel in locked.wheels] == ["click", "pyyaml", "tqdm", "zstandard"]

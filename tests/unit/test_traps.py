@@ -15,6 +15,7 @@ import yaml
 
 from installer.bundle.digest import Digest
 from installer.config import ClusterConfig
+from installer.endpoint import ApiEndpoint
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Phase, Plan
 from installer.facts import NodeFacts, gather
@@ -175,7 +176,7 @@ def test_trap_09_a_service_is_proven_by_what_it_runs_after_it_read_its_configura
 
 @pytest.mark.parametrize("minor", MINORS)
 def test_trap_11_the_certificate_is_valid_for_every_way_this_node_and_the_endpoint_are_called(minor: int) -> None:
-    config = ClusterConfig(control_plane_endpoint=Endpoint("api.plant.example"))
+    config = ClusterConfig(endpoint=ApiEndpoint("external", Endpoint("api.plant.example")))
     names = documents(minor, config)["ClusterConfiguration"]["apiServer"]["certSANs"]
     assert {"api.plant.example", "cp-1", ADDRESS, "127.0.0.1", "localhost"} <= set(names)
 

@@ -11,5 +11,10 @@ IMAGES = {
     "pause": "3.9",
 }
 """What kubeadm of this release lists, below ``registry.k8s.io/``."""
+ENDPOINT_IMAGES = {
+    "haproxy": "docker.io/library/haproxy:3.2.21-alpine",
+    "kube-vip": "ghcr.io/kube-vip/kube-vip:v1.0.3",
+}
+"""What the catalogue carries for the API's endpoint, by program."""
 CRICTL = "1.30.0"
 ETCD = "3.5.15"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.images import ImageConfig, ImageParts, image, layer
-from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, pieces
+from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, pieces
 from tests.lab.registry import running_registry
 from tests.lab.release_tree import ReleaseTree, archive
 from tests.lab.toolchain import GoBuild, build_key, built
@@ -45,6 +45,9 @@ def make(out: Path) -> None:
         for name, tag in IMAGES.items():
             made = "a working pause, ours" if name == "pause" else "a tiny image that runs nothing"
             tree.add_image(address, f"registry.k8s.io/{name}:{tag}", _image(name, tag), made)
+        for name, reference in ENDPOINT_IMAGES.items():
+            tag = reference.rpartition(":")[2]
+            tree.add_image(address, reference, _image(name, tag), "a tiny image that runs nothing")
     tree.finish()
 
 

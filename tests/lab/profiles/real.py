@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lab import debian
 from tests.lab.cache import key_of
 from tests.lab.images import ImageConfig, ImageParts, image, layer
-from tests.lab.profiles import CRICTL, ETCD, IMAGES, KUBERNETES, flannel, pieces
+from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, flannel, haproxy, pieces
 from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM
 from tests.lab.progress import say, timed
 from tests.lab.registry import running_registry
@@ -32,7 +32,9 @@ def given_binaries(folder: Path | None) -> dict[str, Path]:
 
 def inputs(given: Mapping[str, Path]) -> list[str]:
     """What the profile is made from, for the key of its tree."""
-    packages = debian.candidates([*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *flannel.PACKAGES])
+    packages = debian.candidates(
+        [*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *flannel.PACKAGES, *haproxy.PACKAGES]
+    )
     return [
         repr(packages),
         *(build_key(build) for build in BUILDS),
@@ -54,7 +56,7 @@ def make(out: Path, given: Mapping[str, Path]) -> None:
     with timed("release", "release files"):
         _add_files(tree, programs, made)
     networks = flannel.images(programs)
-    count = len(IMAGES) + len(networks)
+    count = len(IMAGES) + len(networks) + len(ENDPOINT_IMAGES)
     with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
             program = name.rpartition("/")[2]
@@ -62,6 +64,8 @@ def make(out: Path, given: Mapping[str, Path]) -> None:
             tree.add_image(address, f"registry.k8s.io/{name}:{tag}", _image(program, programs), how)
         for reference, program, parts in networks:
             tree.add_image(address, reference, parts, made(program))
+        tree.add_image(address, ENDPOINT_IMAGES["haproxy"], _haproxy(), "Debian's package with its libraries")
+        tree.add_image(address, ENDPOINT_IMAGES["kube-vip"], _stand_in("kube-vip"), "a tiny image that runs nothing")
     tree.finish()
 
 
@@ -89,6 +93,16 @@ def _image(program: str, programs: Mapping[str, Path]) -> ImageParts:
     binary = layer({f"usr/local/bin/{name}": programs[name] for name in _programs_of(program)})
     layers = [pieces.iptables_userland(), binary] if program == "kube-proxy" else [binary]
     return image({"amd64": layers}, ImageConfig(entrypoint=(f"/usr/local/bin/{program}",)))
+
+
+def _haproxy() -> ImageParts:
+    config = ImageConfig(entrypoint=("haproxy",), user=haproxy.USER)
+    return image({"amd64": [haproxy.userland()]}, config, flavour="oci", attested=True)
+
+
+def _stand_in(name: str) -> ImageParts:
+    text = f"stand-in of the test lab for {name}\n".encode()
+    return image({"amd64": [layer({"stand-in.txt": text})]}, ImageConfig(entrypoint=(f"/{name}",)))
 
 
 def _programs_of(image_name: str) -> tuple[str, ...]:

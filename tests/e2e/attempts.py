@@ -1,0 +1,54 @@
+"""What every test on machines does around them: build the media set, try once more when it fails, keep the evidence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from installer.errors import OperatorError
+from tests.lab.builds import build
+from tests.lab.phases import Phases
+from tests.lab.upstream import serving
+
+ATTEMPTS = 2
+KUBERNETES = "1.30"
+
+
+def built(phases: Phases, config: pytest.Config, folder: Path) -> Path:
+    """The media set, built from the profile the options name."""
+    profile: str = config.getoption("--profile")
+    binaries: str | None = config.getoption("--binaries")
+    with ExitStack() as stack:
+        with phases.phase(f"Serve the {profile} upstream (the first time, this compiles Kubernetes)") as phase:
+            upstream = stack.enter_context(
+                serving(profile, folder / "upstream", binaries=Path(binaries) if binaries else None)
+            )
+            phase.say(upstream.files or "the true upstreams")
+        with phases.phase("Build the bundle and verify it") as phase:
+            runtime = "catalogue" if profile == "internet" else "host"
+            options = ["--k8s", KUBERNETES, "--cni", "flannel", "--runtime", runtime]
+            options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
+            return build(options, folder / "dist", phase.say)
+
+
+def attempt(evidence: Path, travel: Callable[[Path], None]) -> None:
+    """``travel`` on fresh machines, twice at most; the evidence of each attempt has its own folder."""
+    for number in range(1, ATTEMPTS + 1):
+        folder = evidence / f"attempt-{number}"
+        folder.mkdir(parents=True)
+        try:
+            travel(folder)
+        except Exception as error:
+            why = "\n".join(error.lines()) if isinstance(error, OperatorError) else traceback.format_exc()
+            (folder / "failure").write_text(f"{why}\n")
+            print(f"\nattempt {number} failed; its logs are in {folder}\n{why}", flush=True)
+            if number == ATTEMPTS:
+                raise
+        else:
+            if number > 1:
+                print(f"\nflaky: attempt {number} passed after {number - 1} failed; see {evidence}")
+            return
