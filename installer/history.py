@@ -159,15 +159,23 @@ def commands_before(runs: Iterable[Run]) -> CommandsBefore:
 
 
 def images_before(run: Run) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """The names in the image store before ``run`` changed it, each with whether it was pinned, and those it pinned."""
-    before: dict[str, bool] = {}
+    """The names in the image store before ``run`` changed it, each with whether it was pinned, and those it pinned.
+
+    Nothing at all where the store did not say what was in it.
+    """
+    before: dict[str, bool] | None = None
     pinned: list[str] = []
     for record in run.of("command"):
-        before |= record.get("before", {}).get("images", {})
+        before = record.get("before", {}).get("images", before)
         argv = [str(word) for word in record.get("argv", ())]
         if "label" in argv:
             pinned.append(argv[argv.index("label") + 1])
-    return before, tuple(pinned)
+    return ({}, ()) if before is None else (before, tuple(pinned))
+
+
+def changed_cluster(run: Run) -> bool:
+    """Whether ``run`` had Helm change something in the cluster."""
+    return any(str(record["argv"][0]).endswith("/helm") for record in run.of("command"))
 
 
 def began_kubeadm(run: Run) -> bool:

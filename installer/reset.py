@@ -14,7 +14,7 @@ from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.render import fstab, route
-from installer.restore import RemoveData, RestoreFiles
+from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles
 from installer.steps.datadisk import ReleaseDataDisk
 from installer.steps.goback import RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
 from installer.steps.leftovers import RemoveVirtualServers, remove_leftovers
@@ -72,6 +72,7 @@ def _back(
         *leftovers,
         RemoveData(folders),
         *(() if keeps_containerd else (ReleaseDataDisk(),)),
+        RemoveEmpty(DAEMON_FOLDERS),
         restore,
         RestoreUnits(units),
         RestoreSysctls(commands.sysctls),

@@ -15,6 +15,12 @@ from installer.lines import take_back
 from installer.node import Node, NodeView
 
 _SHARED_TEXT_BYTES = 1_000_000
+_PLUGINS = "/usr/libexec/kubernetes/kubelet-plugins"
+DAEMON_FOLDERS = (
+    *("/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd"),
+    *(f"{_PLUGINS}/volume/exec", f"{_PLUGINS}/volume", _PLUGINS, "/usr/libexec/kubernetes"),
+)
+"""Folders that containerd and the kubelet make when they start, each after those in it."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +153,33 @@ class RemoveData:
         for folder in left:
             node.remove_tree(folder)
         return ", ".join(left)
+
+
+@dataclass(frozen=True)
+class RemoveEmpty:
+    """Folders that daemons made for themselves are gone, as far as nothing is in them."""
+
+    folders: tuple[str, ...]
+    id: str = "reset/empty"
+    title: str = "no empty folders of containerd and the kubelet"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """None of them is there and empty; one that is to hold nothing but others of them counts as empty."""
+        left = self._left(view)
+        return CheckResult(not left, "none", tuple(f"remove {folder}" for folder in left))
+
+    def apply(self, node: Node) -> str:
+        """Removes them, the inner ones first."""
+        left = self._left(node)
+        for folder in left:
+            node.remove(folder)
+        return ", ".join(left)
+
+    def _left(self, view: NodeView) -> list[str]:
+        gone: list[str] = []
+        for folder in self.folders:
+            found = view.stat(folder)
+            inside = {f"{folder}/{name}" for name in view.list_dir(folder)}
+            if found is not None and found.kind == "directory" and inside <= set(gone):
+                gone.append(folder)
+        return gone

@@ -33,12 +33,15 @@ def changes_images(argv: Sequence[str]) -> bool:
 
 
 def images_now(view: NodeView, argv: Sequence[str]) -> dict[str, Any]:
-    """Every name in the image store that ``argv`` is about to change, and whether it is pinned.
+    """Every name in the image store that ``argv`` is about to change, and whether it is pinned; empty if it is silent.
 
     Asked once a run, as each question takes a program's start.
     """
     at = list(argv[: argv.index("images")])
-    rows = (line.split() for line in view.query([*at, "images", "ls"]).stdout.splitlines()[1:])
+    said = view.query([*at, "images", "ls"])
+    if not said.ok:
+        return {}
+    rows = (line.split() for line in said.stdout.splitlines()[1:])
     return {"images": {row[0]: _PIN in row[-1].split(",") for row in rows if len(row) >= 4}}
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
-from installer.history import began_kubeadm, changes, commands_before, effective_runs, images_before
+from installer.history import began_kubeadm, changed_cluster, changes, commands_before, effective_runs, images_before
 from installer.install import Report, demand_root, listener
 from installer.installed import PATH, Installed
 from installer.journal import Run, open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
-from installer.restore import RemoveData, RestoreFiles
+from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles
 from installer.steps.goback import RestoreImages, RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
 from installer.steps.imagestore import ImageStore
 
@@ -63,6 +63,7 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
         *images,
         StopUnits(commands.units, files, id="undo/services", title="services stopped that this run set up"),
         RemoveData(folders, id="undo/data", title="no data of the services this run set up"),
+        RemoveEmpty(DAEMON_FOLDERS if is_first else (), id="undo/empty"),
         files,
         RestoreUnits(commands.units, id="undo/units"),
         RestoreSysctls(commands.sysctls, id="undo/sysctl"),
@@ -71,6 +72,8 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
     notes = [f"run {run.name}, {run.outcome}, is taken back"]
     if commands.modules:
         notes.append(f"kernel modules stay loaded until a reboot: {', '.join(commands.modules)}")
+    if changed_cluster(run):
+        notes.append("what the run had Helm change in the cluster stays")
     foreign = record.foreign_folders if record and is_first else ()
     notes += [f"{folder} held something before and is left alone" for folder in foreign]
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")

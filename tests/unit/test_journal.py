@@ -9,10 +9,10 @@ import pytest
 
 from installer.errors import CommandError, InputError, OperatorError
 from installer.history import changes as path_changes
-from installer.history import effective_runs
+from installer.history import effective_runs, images_before
 from installer.journal import Run, open_journal, read_kept, read_runs
 from installer.recording import RecordingNode
-from installer.restore import RemoveData, RestoreFiles
+from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles
 from tests.fakes.node import FakeNode
 
 SECRET = "abcdef.0123456789abcdef"
@@ -175,6 +175,27 @@ def test_a_reset_keeps_no_content(tmp_path: Path) -> None:
     with open_journal(tmp_path, "reset") as journal:
         RecordingNode(node, journal, keeps_content=False).remove("/usr/local/bin/kubelet")
     assert not list(tmp_path.glob("*.kept"))
+
+
+def test_a_folder_of_a_daemon_stays_while_something_is_in_it() -> None:
+    node = FakeNode().with_files({"/opt/containerd/bin/theirs": ""})
+    node.make_dir("/opt/containerd/lib")
+    step = RemoveEmpty(DAEMON_FOLDERS)
+    assert step.check(node).changes == ("remove /opt/containerd/lib",)
+    step.apply(node)
+    assert step.check(node).satisfied
+    assert set(node.files()) == {"/opt/containerd/bin/theirs"}
+
+
+def test_names_of_a_store_that_did_not_answer_are_not_taken_for_new(tmp_path: Path) -> None:
+    ctr = ("/usr/local/bin/ctr", "-a", "s", "-n", "k8s.io", "images")
+    for listing, wanted in ((["REF"], ({}, ("a",))), (None, ({}, ()))):
+        folder = tmp_path / str(bool(listing))
+        node = FakeNode().script([*ctr, "label", "a", "pinned"])
+        node.script([*ctr, "ls"], "\n".join(listing or []), code=0 if listing else 1)
+        with open_journal(folder, "install") as journal:
+            RecordingNode(node, journal).run([*ctr, "label", "a", "pinned"], timeout_seconds=1)
+        assert images_before(read_runs(folder)[0]) == wanted
 
 
 def test_data_folders_are_emptied() -> None:

@@ -18,11 +18,14 @@ from installer.plan import build_plan
 from installer.recording import RecordingNode
 from installer.toolcommand import ToolCommand
 from installer.undo import plan_undo, run_to_undo, undo
+from tests.fakes.addons import FLANNEL
+from tests.fakes.cluster import Workload
 from tests.fakes.debian import debian
 from tests.fakes.machine import Machine
 from tests.fakes.mortal import Killed, Moment, MortalNode
 from tests.fakes.network import PacketFilter
 from tests.fakes.small_bundle import small_bundle
+from tests.unit.test_install_addons import KEY
 from tests.unit.test_leftovers import SITE
 from tests.unit.test_plan import ADDRESS, CONFIG, cp_plan, facts, join_file
 
@@ -91,21 +94,25 @@ def _mortal_record(mortal: MortalNode) -> Callable[..., None]:
     return written
 
 
-@pytest.fixture(params=["cp", "further cp", "worker"])
+@pytest.fixture(params=["cp", "cp with a network", "further cp", "worker"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Bench]:
     """Makes benches, each with a machine as it comes and a journal of its own."""
     monkeypatch.setattr("os.fsync", lambda _handle: None)  # a fake machine loses no power
-    bundle = small_bundle()
+    has_network = request.param == "cp with a network"
+    bundle = small_bundle(addons=(FLANNEL,)) if has_network else small_bundle()
     made: list[Bench] = []
 
     def make() -> Bench:
-        if request.param == "cp":
+        if request.param.startswith("cp"):
             plan = cp_plan(bundle)
         else:
             role = "worker" if request.param == "worker" else "cp"
             plan = build_plan(bundle, role, CONFIG, facts(), address=ADDRESS, join=join_file())
         plan = Plan((*plan.phases, Phase("node", (ToolCommand("/opt/airgap-bundle/runtime/abc"),))))
         machine = debian()
+        if has_network:
+            machine.network = KEY
+            machine.cluster.workloads[KEY] = Workload("flannel", takes_seconds=30)
         machine.node.with_files({"/etc/hosts": "127.0.0.1 localhost\n", "/etc/containerd/config.toml": "version = 2\n"})
         machine.net.filters["iptables"] = PacketFilter(SITE)
         made.append(Bench(plan, tmp_path / f"journal-{len(made)}", machine))
@@ -114,21 +121,19 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return make
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_any_change_and_run_again_it_ends_in_the_same_state(
-    bench: Callable[[], Bench], moment: Moment
-) -> None:
+def test_killed_after_any_change_and_run_again_it_ends_in_the_same_state(bench: Callable[[], Bench]) -> None:
+    """Just before a change the machine is as it was just after the one before, so one moment is enough here."""
     undisturbed = bench()
     changes = undisturbed.install().changes
     assert len(changes) > 60
     for last, what in enumerate(changes):
         found = bench()
-        assert found.install(last, moment).dead
+        assert found.install(last, "after").dead
         found.install()
         assert [run.outcome for run in read_runs(found.folder)] == ["cut off", "done"]
         state, wanted = found.state(), undisturbed.state()
         differing = [key for key in wanted if state[key] != wanted[key]]
-        assert differing == [], f"killed {moment} change {last}, {what}"
+        assert differing == [], f"killed after change {last}, {what}"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

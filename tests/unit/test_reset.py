@@ -36,6 +36,8 @@ def live(desk: Desk) -> dict[str, Any]:
 def in_use(desk: Desk) -> None:
     """What a cluster that runs for a while leaves: data, rules, interfaces."""
     desk.machine.node.with_files({"/var/lib/containerd/blob": "b", "/var/lib/kubelet/pods/x": "p"})
+    desk.machine.node.make_dir("/opt/containerd/lib")
+    desk.machine.node.make_dir("/usr/libexec/kubernetes/kubelet-plugins/volume/exec")
     network = desk.machine.net
     network.filters["iptables"] = PacketFilter(merged(SITE, KUBERNETES))
     network.nft_tables = ["ip filter", "ip kube-proxy"]
@@ -48,6 +50,7 @@ def in_use(desk: Desk) -> None:
 
 def a_site(desk: Desk) -> None:
     """What the site has of its own before anything is installed."""
+    desk.machine.node.make_dir("/usr/libexec")
     desk.machine.net.filters["iptables"] = PacketFilter(SITE)
     desk.machine.net.links = [link("eth0", "")]
     desk.machine.units["dev-sda2.swap"] = Unit()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from installer.errors import OperatorError
 from installer.execute import StepFinished, StepStarted
-from installer.journal import read_runs
+from installer.journal import open_journal, read_runs
 from installer.lines import take_back
+from installer.recording import RecordingNode
 from installer.report import TextReport
+from installer.undo import plan_undo, run_to_undo
 from tests.fakes.desk import Desk
 from tests.fakes.machine import StoredName
+from tests.fakes.node import FakeNode
 from tests.fakes.systemd import Unit
 from tests.unit.test_reset import a_site, live
 
@@ -46,6 +50,7 @@ def test_a_run_that_failed_before_kubeadm_is_taken_back_whole(desk: Desk, monkey
     before, lived = desk.machine.node.entries(), live(desk)
     fail_before(desk, monkeypatch, KUBEADM)
     desk.machine.node.with_files({"/var/lib/containerd/blob": "b"})
+    desk.machine.node.make_dir("/opt/containerd/bin")
     assert live(desk)["swaps"] != lived["swaps"]
     code, said = desk.run("undo")
     assert (code, "not confirmed" in said, "put back /etc/hosts" in said) == (2, True, True)
@@ -216,3 +221,11 @@ def test_one_change_is_taken_out_of_a_text_that_others_changed(
     assert found == (None if wanted is None else wanted.encode())
     if found is not None:
         assert take_back(before.encode(), after.encode(), found) == found
+
+
+def test_what_helm_changed_in_the_cluster_is_said_to_stay(tmp_path: Path) -> None:
+    node = FakeNode().script(["/usr/local/bin/helm", "upgrade"])
+    with open_journal(tmp_path, "install") as journal:
+        RecordingNode(node, journal).run(["/usr/local/bin/helm", "upgrade"], timeout_seconds=1)
+    run = run_to_undo(tmp_path)
+    assert "what the run had Helm change in the cluster stays" in plan_undo(node, tmp_path, run).notes
