@@ -22,23 +22,25 @@ from installer.steps.imagestore import ImageStore
 from installer.steps.runtime import ContainerdConfig, effective_config
 from installer.steps.sandbox import SandboxAgreement
 from tests.fakes.small_bundle import PAUSE, PLATFORM, SmallBundle, small_bundle
-from tests.integration.containerd_lab import CONTAINERD, CTR, ContainerdLab, LabNode, is_root
+from tests.integration.containerd_generations import GENERATIONS, OLDEST, Generation, generation
+from tests.integration.containerd_lab import ContainerdLab, LabNode
+from tests.lab.profiles.mini import STAND_INS
+from tests.lab.toolchain import built
 
-pytestmark = pytest.mark.skipif(
-    not is_root() or not Path(CONTAINERD).exists(), reason="needs root and the Debian package containerd"
-)
-
-
-def _version() -> str:
-    said = subprocess.run([CONTAINERD, "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split()[2].removeprefix("v")
+every_generation = pytest.mark.parametrize("containerd", GENERATIONS, indirect=True)
 
 
 @pytest.fixture
-def lab() -> Iterator[ContainerdLab]:
+def containerd(request: pytest.FixtureRequest) -> Generation:
+    """The generation a test asks for, else the oldest."""
+    return generation(getattr(request, "param", OLDEST))
+
+
+@pytest.fixture
+def lab(containerd: Generation) -> Iterator[ContainerdLab]:
     # A socket's path has room for about a hundred characters, which a test's own folder can exceed.
     with tempfile.TemporaryDirectory(prefix="ctd-") as folder:
-        lab = ContainerdLab(Path(folder))
+        lab = ContainerdLab(Path(folder), containerd.programs)
         try:
             yield lab
         finally:
@@ -46,9 +48,9 @@ def lab() -> Iterator[ContainerdLab]:
 
 
 @pytest.fixture
-def node(lab: ContainerdLab) -> LabNode:
+def node(lab: ContainerdLab, containerd: Generation) -> LabNode:
     node = LabNode(lab)
-    node.write_file(render.CONFIG_PATH, render.config(_version(), lab.settings(None)).encode())
+    node.write_file(render.CONFIG_PATH, render.config(containerd.version, lab.settings(None)).encode())
     assert lab.restart().ok, lab.log
     return node
 
@@ -94,7 +96,7 @@ def test_the_sandbox_image_is_pinned_before_the_others_arrive(lab: ContainerdLab
 def test_a_missing_name_and_a_missing_pin_are_mended(lab: ContainerdLab, node: LabNode) -> None:
     bundle = small_bundle()
     _carry_out(node, _import(lab, bundle))
-    ctr = [CTR, "-a", lab.socket, "-n", "k8s.io", "images"]
+    ctr = [*lab.ctr, "images"]
     pinned = next(image for image in bundle.index.images if "etcd" in str(image.reference)).names()[1]
     subprocess.run([*ctr, "rm", pinned], check=True, capture_output=True)
     subprocess.run([*ctr, "label", PAUSE, "io.cri-containerd.pinned="], check=True, capture_output=True)
@@ -122,42 +124,73 @@ def test_damage_found_while_streaming_is_told_as_damage_and_no_image_appears(lab
     assert ImageStore(lab.socket).demand(node) == {}
 
 
-def test_the_daemon_accepts_the_configuration_and_names_the_sandbox_image(lab: ContainerdLab, node: LabNode) -> None:
-    step = ContainerdConfig(_version(), lab.settings(PAUSE))
-    done = _carry_out(node, _import(lab, small_bundle()), step)
-    assert done[1].outcome == "changed"
-    assert render.sandbox_of(effective_config(node)) == PAUSE
-    told = re.sub(r'[\\"]', "", lab.log)
-    assert "SystemdCgroup:true" in told, "the CRI of the running daemon"
-    assert f"SandboxImage:{PAUSE}" in told or render.schema_of(_version()) > 2, "2.x does not log it"
-    assert _carry_out(node, step)[0].outcome == "as wanted"
-
-
-def test_three_witnesses_agree_and_a_changed_one_is_named(lab: ContainerdLab, node: LabNode) -> None:
-    """The fourth, the CRI's own answer, needs crictl, which Debian lacks: virtual machines show it."""
+@every_generation
+def test_import_pins_and_sandbox_image_survive_a_restart(
+    lab: ContainerdLab, node: LabNode, containerd: Generation
+) -> None:
+    """Import, pin, the sandbox image read back from four places, restart, a second import that does nothing, unpin."""
+    node.others = built(STAND_INS)  # kubeadm that lists what 1.30.14 does, crictl that asks the real CRI
     bundle = small_bundle()
-    pause = next(image for image in bundle.index.images if str(image.reference) == PAUSE)
-    _carry_out(node, _import(lab, bundle), ContainerdConfig(_version(), lab.settings(PAUSE)))
+    agreement = SandboxAgreement("1.30.14", _pause_of(bundle), lab.socket)
+    config = ContainerdConfig(containerd.version, lab.settings(PAUSE))
+    store = ImageStore(lab.socket)
+    done = _carry_out(node, _import(lab, bundle), config, agreement)
+    assert [result.outcome for result in done] == ["changed", "changed", "proven"]
+    assert render.sandbox_of(effective_config(node)) == PAUSE
+    names = {name for image in bundle.index.images for name in image.names()}
+    assert {name for name, image in store.demand(node).items() if image.whole and image.pinned} >= names
+
+    assert lab.restart().ok, lab.log
+    node.ran.clear()
+    again = _carry_out(node, _import(lab, bundle), config, agreement)
+    assert [result.outcome for result in again] == ["as wanted", "as wanted", "proven"]
+    assert node.ran == []
+
+    etcd = next(name for name in names if "etcd" in name)
+    store.unpin(node, etcd)
+    assert lab.restart().ok, lab.log
+    assert {name for name in names if not store.demand(node)[name].pinned} == {etcd}
+
+
+@every_generation
+def test_the_running_daemon_uses_the_systemd_cgroup_driver(
+    lab: ContainerdLab, node: LabNode, containerd: Generation
+) -> None:
+    _carry_out(node, _import(lab, small_bundle()), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
+    told = re.sub(r'[\\"]', "", lab.log)
+    assert re.search(r"SystemdCgroup:\s?true", told), "what the CRI says when it starts"
+
+
+def _pause_of(bundle: SmallBundle) -> BundledImage:
+    return next(image for image in bundle.index.images if str(image.reference) == PAUSE)
+
+
+def test_witnesses_that_differ_or_cannot_be_asked_say_so(
+    lab: ContainerdLab, node: LabNode, containerd: Generation
+) -> None:
+    bundle = small_bundle()
+    pause = _pause_of(bundle)
+    _carry_out(node, _import(lab, bundle), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
     answers = SandboxAgreement("1.30.14", pause, lab.socket).answers(node)
     assert (answers["containerd config dump"], answers["image store"]) == (PAUSE, PAUSE)
     assert answers["kubeadm config images list"].startswith("does not answer")
 
-    if render.schema_of(_version()) == 2:  # the CRI of 2.x pins its sandbox image again by itself
-        ImageStore(lab.socket).unpin(node, PAUSE)
-        assert SandboxAgreement("1.30.14", pause, lab.socket).answers(node)["image store"] == f"{PAUSE} is not pinned"
+    ImageStore(lab.socket).unpin(node, PAUSE)
+    assert SandboxAgreement("1.30.14", pause, lab.socket).answers(node)["image store"] == f"{PAUSE} is not pinned"
     other = BundledImage(pause.reference, Digest.of(b"x"), "", pause.roles, pause.platforms, pause.source)
     answer = SandboxAgreement("1.30.14", other, lab.socket).answers(node)["image store"]
     assert answer == f"{PAUSE} at {pause.blob}"
 
 
+@every_generation
 def test_a_configuration_the_daemon_cannot_start_with_gives_way_to_the_old_one(
-    lab: ContainerdLab, node: LabNode
+    lab: ContainerdLab, node: LabNode, containerd: Generation
 ) -> None:
     old = lab.config_path.read_text(encoding="utf-8")
     blocker = lab.folder / "blocker"
     blocker.write_text("a file where the new state folder should go", encoding="utf-8")
     settings = render.RuntimeSettings(PAUSE, root=f"{blocker}/root", state=f"{blocker}/state", socket=lab.socket)
     with pytest.raises(CommandError):
-        _carry_out(node, ContainerdConfig(_version(), settings))
+        _carry_out(node, ContainerdConfig(containerd.version, settings))
     assert lab.config_path.read_text(encoding="utf-8") == old
     assert ImageStore(lab.socket).read(node) == {}
