@@ -47,6 +47,7 @@ class ClusterConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     extra_args: ExtraArgs = field(default_factory=ExtraArgs)
     containerd_root: str = "/var/lib/containerd"
+    containerd_snapshotter: str = "overlayfs"
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
     addons: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class ClusterConfig:
             timeouts=Timeouts.read(fields.mapping("timeouts", optional=True)),
             extra_args=ExtraArgs.read(fields.mapping("extraArgs", optional=True)),
             containerd_root=folder(containerd, "root", default.containerd_root),
+            containerd_snapshotter=named(containerd, "snapshotter", default.containerd_snapshotter),
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),
             addons=addon_values(addons),

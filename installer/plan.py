@@ -17,10 +17,11 @@ from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
-from installer.steps.images import ImportImages
+from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
+from installer.steps.pins import UnpinReplaced
 from installer.steps.route import ServiceRoute
 from installer.steps.runtime import ContainerdConfig, ContainerdDaemon
 from installer.steps.sandbox import SandboxAgreement
@@ -93,7 +94,12 @@ def runtime_settings(
     runc = _component(index, role, platform, _RUNC).placement.target
     if runc is None:
         raise InputError("runc comes in an archive in this bundle", wanted="one file with a target path")
-    return containerd.RuntimeSettings(str(index.pause.reference), runc_path=runc, root=config.containerd_root)
+    return containerd.RuntimeSettings(
+        str(index.pause.reference),
+        runc_path=runc,
+        root=config.containerd_root,
+        snapshotter=config.containerd_snapshotter,
+    )
 
 
 def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:
@@ -110,11 +116,13 @@ def _runtime_steps(
     bundle: BundleContent, role: str, platform: Platform, version: str, settings: containerd.RuntimeSettings
 ) -> tuple[Step, ...]:
     """The sandbox image is in the store, pinned, before the daemon restarts with a configuration that names it."""
+    store = ImageStore(settings.socket, version, settings.snapshotter)
     return (
         ContainerdDaemon(version, settings),
-        ImportImages(bundle, role, platform, ImageStore(settings.socket)),
+        ImportImages(bundle, role, platform, store),
         ContainerdConfig(version, settings),
-        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), settings.socket),
+        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), store),
+        UnpinReplaced(store, pinned_names(bundle.index.images_for(role))),
     )
 
 

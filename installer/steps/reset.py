@@ -13,6 +13,7 @@ from installer.render import resolver
 from installer.steps.imagestore import ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
+from installer.steps.pins import recorded_pins
 
 _RESET_TIMEOUT_SECONDS = 900.0
 _OWN_FILES = (JOIN_PATH, BEGUN_MARK, render.KUBELET_PATCH_PATH, resolver.OWN_PATH)
@@ -65,14 +66,14 @@ class RemoveFiles:
 
 @dataclass(frozen=True)
 class UnpinImages:
-    """No image is kept from garbage collection any more; the images stay until the space is needed."""
+    """No image is kept from garbage collection by this tool any more; the images stay until the space is needed."""
 
     store: ImageStore
     id: str = "reset/images"
-    title: str = "no pinned images"
+    title: str = "no images pinned by this tool"
 
     def check(self, view: NodeView) -> CheckResult:
-        """No name in the store is pinned; a containerd that does not run keeps nothing."""
+        """No name this tool pinned still is; a containerd that does not run keeps nothing."""
         pinned = self._pinned(view)
         return judged([f"unpin {name}" for name in pinned], "none pinned")
 
@@ -84,8 +85,8 @@ class UnpinImages:
         return f"{len(pinned)} unpinned"
 
     def _pinned(self, view: NodeView) -> tuple[str, ...]:
-        stored = self.store.read(view) or {}
-        return tuple(name for name, image in stored.items() if image.pinned)
+        stored, ours = self.store.read(view) or {}, recorded_pins(view)
+        return tuple(name for name, image in stored.items() if image.pinned and name in ours)
 
 
 def _is_folder(view: NodeView, path: str) -> bool:

@@ -29,7 +29,7 @@ class SandboxAgreement:
 
     kubernetes: str
     pause: BundledImage
-    socket: str
+    store: ImageStore
     id: str = "runtime/sandbox"
     title: str = "one sandbox image in four places"
 
@@ -78,7 +78,7 @@ class SandboxAgreement:
 
     def _of_cri(self, view: NodeView) -> str:
         """The CRI's own configuration; a CRI that does not show it (some 2.x) must resolve the name by itself."""
-        crictl = (CRICTL, "--runtime-endpoint", f"unix://{self.socket}")
+        crictl = (CRICTL, "--runtime-endpoint", f"unix://{self.store.socket}")
         said = view.query([*crictl, "info", "-o", "json"])
         if not said.ok:
             return f"does not answer: {_last_line(said.stderr)}"
@@ -91,7 +91,7 @@ class SandboxAgreement:
         return self._wanted if image.ok and isinstance(tags, list) and self._wanted in tags else "shows none"
 
     def _of_store(self, view: NodeView) -> str:
-        stored = ImageStore(self.socket).read(view)
+        stored = self.store.read(view)
         found = None if stored is None else stored.get(self._wanted)
         if found is None:
             return "does not answer" if stored is None else "has no such image"

@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ from installer.bundle.platform import Platform
 from installer.errors import CommandError, IntegrityError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.render import containerd as render
-from installer.steps.images import ImportImages
+from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
+from installer.steps.pins import UnpinReplaced
 from installer.steps.runtime import ContainerdConfig, effective_config
 from installer.steps.sandbox import SandboxAgreement
 from tests.fakes.small_bundle import PAUSE, PLATFORM, SmallBundle, small_bundle
@@ -131,7 +132,7 @@ def test_import_pins_and_sandbox_image_survive_a_restart(
     """Import, pin, the sandbox image read back from four places, restart, a second import that does nothing, unpin."""
     node.others = built(STAND_INS)  # kubeadm that lists what 1.30.14 does, crictl that asks the real CRI
     bundle = small_bundle()
-    agreement = SandboxAgreement("1.30.14", _pause_of(bundle), lab.socket)
+    agreement = SandboxAgreement("1.30.14", _pause_of(bundle), ImageStore(lab.socket))
     config = ContainerdConfig(containerd.version, lab.settings(PAUSE))
     store = ImageStore(lab.socket)
     done = _carry_out(node, _import(lab, bundle), config, agreement)
@@ -146,10 +147,21 @@ def test_import_pins_and_sandbox_image_survive_a_restart(
     assert [result.outcome for result in again] == ["as wanted", "as wanted", "proven"]
     assert node.ran == []
 
-    etcd = next(name for name in names if "etcd" in name)
-    store.unpin(node, etcd)
-    assert lab.restart().ok, lab.log
-    assert {name for name in names if not store.demand(node)[name].pinned} == {etcd}
+    newer = small_bundle(pause="registry.k8s.io/pause:3.10")
+    wanted = pinned_names(newer.index.images)
+    newer_config = ContainerdConfig(containerd.version, lab.settings("registry.k8s.io/pause:3.10"))
+    _carry_out(node, _import(lab, newer), newer_config, UnpinReplaced(store, wanted))
+    assert {name for name, image in store.demand(node).items() if image.pinned and name in names | wanted} == wanted
+
+
+@every_generation
+def test_images_are_unpacked_for_another_snapshotter(lab: ContainerdLab, node: LabNode, containerd: Generation) -> None:
+    settings = replace(lab.settings(None), snapshotter="native")
+    _carry_out(node, ContainerdConfig(containerd.version, settings))
+    store = ImageStore(lab.socket, containerd.version, "native")
+    step = ImportImages(small_bundle(), "cp", PLATFORM, store)
+    assert [_carry_out(node, step)[0].outcome, _carry_out(node, step)[0].outcome] == ["changed", "as wanted"]
+    assert not ImageStore(lab.socket, containerd.version).demand(node)[PAUSE].whole, "not for overlayfs"
 
 
 @every_generation
@@ -171,14 +183,15 @@ def test_witnesses_that_differ_or_cannot_be_asked_say_so(
     bundle = small_bundle()
     pause = _pause_of(bundle)
     _carry_out(node, _import(lab, bundle), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
-    answers = SandboxAgreement("1.30.14", pause, lab.socket).answers(node)
+    answers = SandboxAgreement("1.30.14", pause, ImageStore(lab.socket)).answers(node)
     assert (answers["containerd config dump"], answers["image store"]) == (PAUSE, PAUSE)
     assert answers["kubeadm config images list"].startswith("does not answer")
 
-    ImageStore(lab.socket).unpin(node, PAUSE)
-    assert SandboxAgreement("1.30.14", pause, lab.socket).answers(node)["image store"] == f"{PAUSE} is not pinned"
+    store = ImageStore(lab.socket)
+    store.unpin(node, PAUSE)
+    assert SandboxAgreement("1.30.14", pause, store).answers(node)["image store"] == f"{PAUSE} is not pinned"
     other = BundledImage(pause.reference, Digest.of(b"x"), "", pause.roles, pause.platforms, pause.source)
-    answer = SandboxAgreement("1.30.14", other, lab.socket).answers(node)["image store"]
+    answer = SandboxAgreement("1.30.14", other, store).answers(node)["image store"]
     assert answer == f"{PAUSE} at {pause.blob}"
 
 
