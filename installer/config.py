@@ -11,6 +11,7 @@ from typing import Any
 
 from installer.bundle.strict import Fields, Problems
 from installer.errors import InputError
+from installer.registries import Registry
 from installer.settings import (
     Endpoint,
     ExtraArgs,
@@ -48,9 +49,15 @@ class ClusterConfig:
     extra_args: ExtraArgs = field(default_factory=ExtraArgs)
     containerd_root: str = "/var/lib/containerd"
     containerd_snapshotter: str = "overlayfs"
+    registries: tuple[Registry, ...] = ()
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
     addons: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        """The files on the node that the configuration refers to."""
+        return tuple(host.ca for registry in self.registries for host in registry.hosts if host.ca is not None)
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> ClusterConfig:
@@ -85,6 +92,7 @@ class ClusterConfig:
             extra_args=ExtraArgs.read(fields.mapping("extraArgs", optional=True)),
             containerd_root=folder(containerd, "root", default.containerd_root),
             containerd_snapshotter=named(containerd, "snapshotter", default.containerd_snapshotter),
+            registries=Registry.read_all(containerd.mapping("registries", optional=True)),
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),
             addons=addon_values(addons),

@@ -96,7 +96,9 @@ class KubernetesState:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing."""
+    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
+    ``absent_files`` are those that the configuration refers to and that are not there.
+    """
 
     hostname: str
     machine: str
@@ -122,6 +124,7 @@ class NodeFacts:
     runtime: Runtime | None
     kubernetes: KubernetesState
     installed: Installed | None
+    absent_files: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform | None:
@@ -133,8 +136,8 @@ class NodeFacts:
         return asdict(self) | {"platform": self.platform}
 
 
-def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> NodeFacts:
-    """The facts of the machine behind ``view``."""
+def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", files: tuple[str, ...] = ()) -> NodeFacts:
+    """The facts of the machine behind ``view``; ``files`` are those that the configuration refers to."""
     kernel = probes.kernel(view)
     installed = Installed.read(view)
     return NodeFacts(
@@ -162,6 +165,7 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd") -> N
         runtime=_runtime(view, installed),
         kubernetes=KubernetesState(probes.cluster_paths(view)),
         installed=installed,
+        absent_files=tuple(path for path in files if view.read_bytes(path) is None),
     )
 
 

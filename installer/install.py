@@ -106,7 +106,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     config_text = read_config(view, request.config)
     config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
     join = read_join(request, bundle)
-    facts = gather(view, containerd_root=config.containerd_root)
+    facts = gather(view, containerd_root=config.containerd_root, files=config.named_files)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:

@@ -22,6 +22,7 @@ from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
 from installer.steps.pins import UnpinReplaced
+from installer.steps.registries import RegistryHosts
 from installer.steps.route import ServiceRoute
 from installer.steps.runtime import ContainerdConfig, ContainerdDaemon
 from installer.steps.sandbox import SandboxAgreement
@@ -55,7 +56,10 @@ def build_plan(
     phases = (
         Phase("kernel", (KernelModules(), KernelSysctls(), SwapOff())),
         Phase("files", _file_steps(bundle, role, platform, settings.socket)),
-        Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
+        Phase(
+            "runtime",
+            (*_runtime_steps(bundle, role, platform, version, settings), RegistryHosts(config.registries)),
+        ),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
         *before,
         Phase("cluster", _cluster_steps(bundle.index, role, config, node, join)),

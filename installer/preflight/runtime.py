@@ -46,4 +46,13 @@ def packages(subject: Subject) -> Finding:
     return warn("packages", seen, why, "remove them")
 
 
-CHECKS = (cluster, runtime, packages)
+def named_files(subject: Subject) -> Finding:
+    """A file that cluster.yaml refers to and that is not there stops containerd at its first pull, not now."""
+    absent = subject.facts.absent_files
+    if absent:
+        why = "containerd.registries in cluster.yaml refers to it"
+        return problem("named-files", f"not there: {', '.join(absent)}", why, "put the file on this node first")
+    return ok("named-files", f"{len(subject.config.named_files)} named, all there")
+
+
+CHECKS = (cluster, runtime, packages, named_files)

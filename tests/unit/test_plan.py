@@ -76,6 +76,7 @@ def test_control_plane_is_installed_and_a_second_install_changes_nothing() -> No
     first = carry_out(machine, cp_plan())
     assert {name for name, result in first.items() if result.outcome != "changed"} == {
         "images/replaced",
+        "runtime/registries",
         "runtime/sandbox",
         "cluster/ready",
     }
@@ -96,7 +97,7 @@ def test_dry_run_looks_only() -> None:
     planned = look(cp_plan(), machine.node)
     assert machine.node.files() == files
     assert machine.changes == []
-    assert {item.step.id for item in planned if item.check.satisfied} == {"images/replaced"}
+    assert {item.step.id for item in planned if item.check.satisfied} == {"images/replaced", "runtime/registries"}
     assert all(item.check.changes for item in planned if not item.check.satisfied)
 
 

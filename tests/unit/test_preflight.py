@@ -236,3 +236,11 @@ def test_an_address_that_cannot_be_told_lists_the_candidates(
     with pytest.raises(InputError, match=message) as caught:
         choose_address(with_addresses(*there), ClusterConfig(), wanted)
     assert caught.value.got == listed
+
+
+def test_a_file_that_the_configuration_refers_to_must_be_there() -> None:
+    judged = subject(absent_files=("/etc/ssl/plant.pem",))
+    assert level("named-files", judged) == "problem"
+    assert "/etc/ssl/plant.pem" in found("named-files", judged).seen
+    node = debian().node.with_files({"/etc/ssl/plant.pem": "pem"})
+    assert gather(node, files=("/etc/ssl/plant.pem", "/etc/ssl/other.pem")).absent_files == ("/etc/ssl/other.pem",)
