@@ -17,6 +17,7 @@ from tests.lab.toolchain import built_already
 OLDEST, *NEWER = ("bookworm", "trixie", "compiled", "sid")
 """1.6, 1.7, 2.0 where the lab has compiled it already, and the newest Debian has."""
 GENERATIONS = (OLDEST, *NEWER)
+every_generation = pytest.mark.parametrize("containerd", GENERATIONS, indirect=True)
 
 
 @dataclass(frozen=True)

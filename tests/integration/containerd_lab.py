@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.localnode import LocalNode
 from installer.node import QUERY_TIMEOUT_SECONDS, CommandResult
 from installer.queries import demand_read_only
@@ -146,3 +147,8 @@ class LabNode(LocalNode):
 def is_root() -> bool:
     """Whether this process may run containerd."""
     return os.geteuid() == 0
+
+
+def carry_out(node: LabNode, *steps: Step) -> tuple[StepResult, ...]:
+    """Check, apply and check again, as an install does."""
+    return Executor(node, lambda _event: None).run(Plan((Phase("runtime", steps),)))

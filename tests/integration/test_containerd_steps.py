@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,6 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import BundledImage
 from installer.bundle.platform import Platform
 from installer.errors import CommandError, IntegrityError
-from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.render import containerd as render
 from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
@@ -23,29 +20,10 @@ from installer.steps.pins import UnpinReplaced
 from installer.steps.runtime import ContainerdConfig, effective_config
 from installer.steps.sandbox import SandboxAgreement
 from tests.fakes.small_bundle import PAUSE, PLATFORM, SmallBundle, small_bundle
-from tests.integration.containerd_generations import GENERATIONS, OLDEST, Generation, generation
-from tests.integration.containerd_lab import ContainerdLab, LabNode
+from tests.integration.containerd_generations import Generation, every_generation
+from tests.integration.containerd_lab import ContainerdLab, LabNode, carry_out
 from tests.lab.profiles.mini import STAND_INS
 from tests.lab.toolchain import built
-
-every_generation = pytest.mark.parametrize("containerd", GENERATIONS, indirect=True)
-
-
-@pytest.fixture
-def containerd(request: pytest.FixtureRequest) -> Generation:
-    """The generation a test asks for, else the oldest."""
-    return generation(getattr(request, "param", OLDEST))
-
-
-@pytest.fixture
-def lab(containerd: Generation) -> Iterator[ContainerdLab]:
-    # A socket's path has room for about a hundred characters, which a test's own folder can exceed.
-    with tempfile.TemporaryDirectory(prefix="ctd-") as folder:
-        lab = ContainerdLab(Path(folder), containerd.programs)
-        try:
-            yield lab
-        finally:
-            lab.stop()
 
 
 @pytest.fixture
@@ -60,13 +38,9 @@ def _import(lab: ContainerdLab, bundle: SmallBundle, role: str = "cp") -> Import
     return ImportImages(bundle, role, PLATFORM, ImageStore(lab.socket))
 
 
-def _carry_out(node: LabNode, *steps: Step) -> tuple[StepResult, ...]:
-    return Executor(node, lambda _event: None).run(Plan((Phase("runtime", steps),)))
-
-
 def test_images_are_imported_pinned_and_left_alone_the_second_time(lab: ContainerdLab, node: LabNode) -> None:
     bundle = small_bundle()
-    first = _carry_out(node, _import(lab, bundle))
+    first = carry_out(node, _import(lab, bundle))
     assert first[0].outcome == "changed"
     assert first[0].detail.startswith("7 images")
 
@@ -76,19 +50,19 @@ def test_images_are_imported_pinned_and_left_alone_the_second_time(lab: Containe
             assert (stored[name].digest, stored[name].pinned, stored[name].whole) == (image.blob, True, True)
 
     node.ran.clear()
-    second = _carry_out(node, _import(lab, bundle))
+    second = carry_out(node, _import(lab, bundle))
     assert (second[0].outcome, node.ran) == ("as wanted", [])
 
 
 def test_only_what_the_role_needs_is_imported(lab: ContainerdLab, node: LabNode) -> None:
-    _carry_out(node, _import(lab, small_bundle(), "worker"))
+    carry_out(node, _import(lab, small_bundle(), "worker"))
     stored = ImageStore(lab.socket).demand(node)
     assert not [name for name in stored if "etcd" in name or "apiserver" in name]
     assert PAUSE in stored
 
 
 def test_the_sandbox_image_is_pinned_before_the_others_arrive(lab: ContainerdLab, node: LabNode) -> None:
-    _carry_out(node, _import(lab, small_bundle()))
+    carry_out(node, _import(lab, small_bundle()))
     kinds = [(words[-3] if words[-3] == "label" else words[-2], words[-2]) for words in node.ran]
     assert [kind for kind, _ in kinds][:3] == ["import", "label", "label"]
     assert kinds[1][1] == PAUSE
@@ -96,12 +70,12 @@ def test_the_sandbox_image_is_pinned_before_the_others_arrive(lab: ContainerdLab
 
 def test_a_missing_name_and_a_missing_pin_are_mended(lab: ContainerdLab, node: LabNode) -> None:
     bundle = small_bundle()
-    _carry_out(node, _import(lab, bundle))
+    carry_out(node, _import(lab, bundle))
     ctr = [*lab.ctr, "images"]
     pinned = next(image for image in bundle.index.images if "etcd" in str(image.reference)).names()[1]
     subprocess.run([*ctr, "rm", pinned], check=True, capture_output=True)
     subprocess.run([*ctr, "label", PAUSE, "io.cri-containerd.pinned="], check=True, capture_output=True)
-    done = _carry_out(node, _import(lab, bundle))
+    done = carry_out(node, _import(lab, bundle))
     assert done[0].detail.startswith("1 image,")
     stored = ImageStore(lab.socket).demand(node)
     assert stored[pinned].pinned
@@ -121,7 +95,7 @@ class _Damaged(SmallBundle):
 def test_damage_found_while_streaming_is_told_as_damage_and_no_image_appears(lab: ContainerdLab, node: LabNode) -> None:
     whole = small_bundle()
     with pytest.raises(IntegrityError, match="wrong bytes"):
-        _carry_out(node, _import(lab, _Damaged(whole.index, whole.blobs)))
+        carry_out(node, _import(lab, _Damaged(whole.index, whole.blobs)))
     assert ImageStore(lab.socket).demand(node) == {}
 
 
@@ -135,7 +109,7 @@ def test_import_pins_and_sandbox_image_survive_a_restart(
     agreement = SandboxAgreement("1.30.14", _pause_of(bundle), ImageStore(lab.socket))
     config = ContainerdConfig(containerd.version, lab.settings(PAUSE))
     store = ImageStore(lab.socket)
-    done = _carry_out(node, _import(lab, bundle), config, agreement)
+    done = carry_out(node, _import(lab, bundle), config, agreement)
     assert [result.outcome for result in done] == ["changed", "changed", "proven"]
     assert render.sandbox_of(effective_config(node)) == PAUSE
     names = {name for image in bundle.index.images for name in image.names()}
@@ -143,24 +117,25 @@ def test_import_pins_and_sandbox_image_survive_a_restart(
 
     assert lab.restart().ok, lab.log
     node.ran.clear()
-    again = _carry_out(node, _import(lab, bundle), config, agreement)
+    again = carry_out(node, _import(lab, bundle), config, agreement)
     assert [result.outcome for result in again] == ["as wanted", "as wanted", "proven"]
     assert node.ran == []
 
     newer = small_bundle(pause="registry.k8s.io/pause:3.10")
     wanted = pinned_names(newer.index.images)
     newer_config = ContainerdConfig(containerd.version, lab.settings("registry.k8s.io/pause:3.10"))
-    _carry_out(node, _import(lab, newer), newer_config, UnpinReplaced(store, wanted))
+    carry_out(node, _import(lab, newer), newer_config, UnpinReplaced(store, wanted))
     assert {name for name, image in store.demand(node).items() if image.pinned and name in names | wanted} == wanted
 
 
 @every_generation
 def test_images_are_unpacked_for_another_snapshotter(lab: ContainerdLab, node: LabNode, containerd: Generation) -> None:
     settings = replace(lab.settings(None), snapshotter="native")
-    _carry_out(node, ContainerdConfig(containerd.version, settings))
+    node.write_file(render.CONFIG_PATH, render.config(containerd.version, settings).encode())
+    assert lab.restart().ok, lab.log
     store = ImageStore(lab.socket, containerd.version, "native")
     step = ImportImages(small_bundle(), "cp", PLATFORM, store)
-    assert [_carry_out(node, step)[0].outcome, _carry_out(node, step)[0].outcome] == ["changed", "as wanted"]
+    assert [carry_out(node, step)[0].outcome, carry_out(node, step)[0].outcome] == ["changed", "as wanted"]
     assert not ImageStore(lab.socket, containerd.version).demand(node)[PAUSE].whole, "not for overlayfs"
 
 
@@ -168,7 +143,7 @@ def test_images_are_unpacked_for_another_snapshotter(lab: ContainerdLab, node: L
 def test_the_running_daemon_uses_the_systemd_cgroup_driver(
     lab: ContainerdLab, node: LabNode, containerd: Generation
 ) -> None:
-    _carry_out(node, _import(lab, small_bundle()), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
+    carry_out(node, _import(lab, small_bundle()), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
     told = re.sub(r'[\\"]', "", lab.log)
     assert re.search(r"SystemdCgroup:\s?true", told), "what the CRI says when it starts"
 
@@ -182,7 +157,7 @@ def test_witnesses_that_differ_or_cannot_be_asked_say_so(
 ) -> None:
     bundle = small_bundle()
     pause = _pause_of(bundle)
-    _carry_out(node, _import(lab, bundle), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
+    carry_out(node, _import(lab, bundle), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
     answers = SandboxAgreement("1.30.14", pause, ImageStore(lab.socket)).answers(node)
     assert (answers["containerd config dump"], answers["image store"]) == (PAUSE, PAUSE)
     assert answers["kubeadm config images list"].startswith("does not answer")
@@ -204,6 +179,6 @@ def test_a_configuration_the_daemon_cannot_start_with_gives_way_to_the_old_one(
     blocker.write_text("a file where the new state folder should go", encoding="utf-8")
     settings = render.RuntimeSettings(PAUSE, root=f"{blocker}/root", state=f"{blocker}/state", socket=lab.socket)
     with pytest.raises(CommandError):
-        _carry_out(node, ContainerdConfig(containerd.version, settings))
+        carry_out(node, ContainerdConfig(containerd.version, settings))
     assert lab.config_path.read_text(encoding="utf-8") == old
     assert ImageStore(lab.socket).read(node) == {}
