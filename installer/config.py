@@ -27,6 +27,7 @@ from installer.settings import (
 from installer.yamltext import load_yaml
 
 PROXY_MODES = ("auto", "iptables", "ipvs", "nftables")
+CONTAINERD_OWNERS = ("auto", "installer", "site")
 _FEWEST_SERVICE_ADDRESSES = 16
 
 
@@ -47,6 +48,7 @@ class ClusterConfig:
     kube_proxy_mode: str = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
     extra_args: ExtraArgs = field(default_factory=ExtraArgs)
+    containerd_owner: str = "auto"
     containerd_root: str = "/var/lib/containerd"
     containerd_snapshotter: str = "overlayfs"
     registries: tuple[Registry, ...] = ()
@@ -90,6 +92,7 @@ class ClusterConfig:
             kube_proxy_mode=proxy.choice("mode", PROXY_MODES, default.kube_proxy_mode),
             timeouts=Timeouts.read(fields.mapping("timeouts", optional=True)),
             extra_args=ExtraArgs.read(fields.mapping("extraArgs", optional=True)),
+            containerd_owner=containerd.choice("owner", CONTAINERD_OWNERS, default.containerd_owner),
             containerd_root=folder(containerd, "root", default.containerd_root),
             containerd_snapshotter=named(containerd, "snapshotter", default.containerd_snapshotter),
             registries=Registry.read_all(containerd.mapping("registries", optional=True)),

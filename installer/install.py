@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -107,6 +107,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     config = ClusterConfig.from_text(config_text or "", where=str(request.config or CONFIG_PATH))
     join = read_join(request, bundle)
     facts = gather(view, containerd_root=config.containerd_root, files=config.named_files)
+    config = _adopted(config, facts)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:
@@ -127,6 +128,27 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     findings = run_checks(subject)
     report.preflight(findings)
     return Prepared(bundle, subject, findings, join, config_text, request.runtime, is_verified=not is_known)
+
+
+def _adopted(config: ClusterConfig, facts: NodeFacts) -> ClusterConfig:
+    """The configuration, with what a containerd that the site owns has decided already."""
+    found = facts.runtime
+    if found is None or facts.containerd_owner(config.containerd_owner) == "installer":
+        return config
+    default = ClusterConfig()
+    for field, asked, usual, there in (
+        ("root", config.containerd_root, default.containerd_root, found.root),
+        ("snapshotter", config.containerd_snapshotter, default.containerd_snapshotter, found.snapshotter),
+    ):
+        if asked not in (usual, there):
+            raise InputError(
+                f"the site's containerd has another {field} than cluster.yaml asks for",
+                where=f"containerd.{field}",
+                wanted=f"{there}, as {found.config_path} says",
+                got=asked,
+                next_step=f"leave containerd.{field} out of cluster.yaml; what the site owns is not moved",
+            )
+    return replace(config, containerd_root=found.root, containerd_snapshotter=found.snapshotter)
 
 
 def verify_medium(bundle: Bundle, report: Report) -> None:
@@ -315,6 +337,7 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
         containerd_root=subject.config.containerd_root,
         state=state if before is None or before.state != "done" else "done",
         since_seconds=before.since_seconds if before else int(node.now_seconds()),
+        containerd_owner=subject.containerd_owner,
         foreign_folders=before.foreign_folders if before else tuple(path for path in folders if node.list_dir(path)),
     )
     if record != before:

@@ -13,6 +13,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import ROLES
 from installer.bundle.strict import Fields, Problems
 from installer.errors import FormatError
+from installer.foundcontainerd import OWNERS
 from installer.node import Node, NodeView
 
 STATE_FOLDER = "/var/lib/airgap-bundle"
@@ -36,7 +37,8 @@ DATA_FOLDERS = (
 class Installed:
     """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted.
 
-    ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone.
+    ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone, as it
+    does a containerd whose ``containerd_owner`` is the site.
     """
 
     identity: Digest
@@ -49,6 +51,7 @@ class Installed:
     state: str
     since_seconds: int
     foreign_folders: tuple[str, ...] = ()
+    containerd_owner: str = "installer"
 
     @classmethod
     def read(cls, view: NodeView) -> Installed | None:
@@ -78,6 +81,7 @@ class Installed:
             fields.choice("state", STATES),
             fields.integer("since_seconds"),
             tuple(fields.texts("foreign_folders")),
+            fields.choice("containerd_owner", OWNERS, "installer"),
         )
         fields.finish()
         problems.check("the install record cannot be read", FormatError, where=PATH)
@@ -86,7 +90,8 @@ class Installed:
     @property
     def data_folders(self) -> tuple[str, ...]:
         """The folders that only this cluster filled."""
-        return tuple(path for path in (*DATA_FOLDERS, self.containerd_root) if path not in self.foreign_folders)
+        root = (self.containerd_root,) if self.containerd_owner == "installer" else ()
+        return tuple(path for path in (*DATA_FOLDERS, *root) if path not in self.foreign_folders)
 
     def write(self, node: Node) -> None:
         """Writes the record to the node."""
@@ -110,4 +115,5 @@ class Installed:
             "state": self.state,
             "since_seconds": self.since_seconds,
             "foreign_folders": list(self.foreign_folders),
+            "containerd_owner": self.containerd_owner,
         }

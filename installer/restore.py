@@ -12,6 +12,8 @@ from installer.errors import OperatorError
 from installer.execute import CheckResult
 from installer.journal import Run, read_kept
 from installer.node import Node, NodeView
+from installer.steps.runtime import RESTART_MARK, UNIT
+from installer.steps.units import RESTART_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,28 @@ class RestoreFiles:
         else:
             data = read_kept(self.journal_folder, before.kept)
             node.write_file(before.path, data, mode=before.mode, uid=before.uid, gid=before.gid)
+
+
+@dataclass(frozen=True)
+class RestoreSiteConfig(RestoreFiles):
+    """The configuration of a containerd that the site owns is as before, and in force; containers keep running."""
+
+    id: str = "reset/containerd"
+    title: str = "the site's containerd as before the first install"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """The files are as they were, and the daemon has restarted since."""
+        found = super().check(view)
+        changes = found.changes if view.stat(RESTART_MARK) is None else (*found.changes, f"restart {UNIT}")
+        return CheckResult(not changes, found.detail, changes)
+
+    def apply(self, node: Node) -> str:
+        """Puts the files back and restarts the daemon."""
+        node.write_file(RESTART_MARK, b"")
+        said = super().apply(node)
+        node.run(["systemctl", "restart", UNIT], timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        node.remove(RESTART_MARK)
+        return said
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
 from installer.render import kubeadm as render
 from installer.render import resolver
-from installer.steps.imagestore import ImageStore
+from installer.render.containerd import DEFAULT_SOCKET
+from installer.steps.imagestore import CTR, ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 from installer.steps.pins import recorded_pins
@@ -94,7 +95,7 @@ def _is_folder(view: NodeView, path: str) -> bool:
     return found is not None and found.kind == "directory"
 
 
-def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
+def leave_cluster(socket: str = DEFAULT_SOCKET, ctr: str = CTR) -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    return (KubeadmReset(socket), own, UnpinImages(ImageStore(socket)))
+    return (KubeadmReset(socket), own, UnpinImages(ImageStore(socket, ctr=ctr)))

@@ -17,7 +17,7 @@ from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import containerd as render
 from installer.steps.imagestore import ImageStore, StoredImage
-from installer.steps.runtime import effective_config
+from installer.steps.runtime import CONFIG_DUMP, effective_config
 
 KUBEADM = "/usr/local/bin/kubeadm"
 CRICTL = "/usr/local/bin/crictl"
@@ -30,6 +30,7 @@ class SandboxAgreement:
     kubernetes: str
     pause: BundledImage
     store: ImageStore
+    config_dump: tuple[str, ...] = CONFIG_DUMP
     id: str = "runtime/sandbox"
     title: str = "one sandbox image in four places"
 
@@ -64,7 +65,7 @@ class SandboxAgreement:
         """What each of the four places says, by name; a place that cannot say says why."""
         return {
             "kubeadm config images list": self._of_kubeadm(view),
-            "containerd config dump": render.sandbox_of(effective_config(view)) or "names none",
+            "containerd config dump": render.sandbox_of(effective_config(view, self.config_dump)) or "names none",
             "CRI status": self._of_cri(view),
             "image store": self._of_store(view),
         }

@@ -35,11 +35,15 @@ _CTR = (f"{_BIN}/ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io")
 
 @dataclass
 class Unit:
-    """One systemd unit: enabled, its main process, and whether systemd read its file since it changed."""
+    """One systemd unit: enabled, its main process, and whether systemd read its file since it changed.
+
+    ``program`` is that of a unit which came with a package, in a folder that is not looked at here.
+    """
 
     enabled: bool = False
     pid: int = 0
     text: bytes | None = None
+    program: str | None = None
 
 
 @dataclass
@@ -110,6 +114,20 @@ class Machine:
         """The commands that ran and are no queries."""
         looking = ("show", "is-enabled", "list-units", "dump", "ls", "check", "info", "inspecti", "list", "get")
         return [words for words in self.node.ran if not any(word in looking for word in words)]
+
+    def with_site_containerd(self, config: str | None, version: str = "1.7.24") -> Machine:
+        """A containerd from a package, running with ``config``; what it shows as in force is that file."""
+        for program in ("/usr/bin/containerd", "/usr/bin/ctr", "/usr/sbin/runc"):
+            self.node.write_file(program, b"the site's", mode=0o755)
+        said = f"containerd github.com/containerd/containerd {version}~ds1 {version}~ds1-1\n"
+        self.node.script(["/usr/bin/containerd", "--version"], said)
+        self.node.script(["/usr/bin/containerd"], then=self._answering(self._containerd))
+        self.node.script(["/usr/bin/ctr"], then=self._answering(self._ctr))
+        if config is not None:
+            self.node.with_files({containerd.CONFIG_PATH: config})
+        unit = self.units.setdefault("containerd.service", Unit(enabled=True, program="/usr/bin/containerd"))
+        self._start("containerd.service", unit)
+        return self
 
     def load(self, *modules: str) -> None:
         """Loads kernel modules, with what appears under /proc."""
@@ -191,17 +209,20 @@ class Machine:
 
     def _show(self, unit: Unit, file: bytes | None) -> str:
         values = {
-            "LoadState": "loaded" if unit.text or file else "not-found",
+            "LoadState": "loaded" if unit.text or file or unit.program else "not-found",
             "ActiveState": "active" if unit.pid else "inactive",
             "UnitFileState": "enabled" if unit.enabled else "disabled",
             "NeedDaemonReload": "no" if unit.text == file else "yes",
             "MainPID": str(unit.pid),
         }
+        if unit.program:
+            values["ExecStart"] = f"{{ path={unit.program} ; argv[]={unit.program} ; ignore_errors=no }}"
         return "".join(f"{key}={value}\n" for key, value in values.items())
 
     def _start(self, name: str, unit: Unit) -> None:
         unit.pid = 100 + len(self.node.ran)
-        self.node.symlink(f"{_BIN}/{name.partition('.')[0]}", f"/proc/{unit.pid}/exe")
+        program = unit.program or f"{_BIN}/{name.partition('.')[0]}"
+        self.node.symlink(program, f"/proc/{unit.pid}/exe")
         if name == "containerd.service":
             self.loaded_config = self.node.read_text(containerd.CONFIG_PATH) or ""
 
@@ -212,7 +233,7 @@ class Machine:
     def _ctr(self, words: tuple[str, ...], stdin: bytes) -> str | CommandResult:
         if not self.units.get("containerd.service", Unit()).pid:
             return CommandResult(words, 1, "", "ctr: failed to dial")
-        assert words[: len(_CTR)] == _CTR
+        assert words[1 : len(_CTR)] == _CTR[1:]
         verb, *rest = words[len(_CTR) + 1 :]
         if verb == "ls":
             return "REF TYPE DIGEST SIZE PLATFORMS LABELS\n" + "".join(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from installer.render import containerd as render
 from tests.integration.containerd_generations import OLDEST, Generation, generation
-from tests.integration.containerd_lab import ContainerdLab
+from tests.integration.containerd_lab import ContainerdLab, LabNode
 
 
 @pytest.fixture
@@ -28,3 +29,12 @@ def lab(containerd: Generation) -> Iterator[ContainerdLab]:
             yield lab
         finally:
             lab.stop()
+
+
+@pytest.fixture
+def node(lab: ContainerdLab, containerd: Generation) -> LabNode:
+    """The machine it runs on, with our configuration that names no sandbox image yet."""
+    node = LabNode(lab)
+    node.write_file(render.CONFIG_PATH, render.config(containerd.version, lab.settings(None)).encode())
+    assert lab.restart().ok, lab.log
+    return node

@@ -135,13 +135,13 @@ class LabNode(LocalNode):
 
     def _here(self, argv: Sequence[str]) -> list[str]:
         """The same command on this machine: the generation's program, and the lab's configuration file."""
-        placed, program, words = argv[0].startswith(_PLACED), argv[0].removeprefix(_PLACED), list(argv[1:])
+        placed, program, words = argv[0].startswith(_PLACED), Path(argv[0]).name, list(argv[1:])
         folder = self.others if self.others and (self.others / program).exists() else self.lab.programs
         if program == "containerd" and words == ["config", "dump"]:
             words = ["--config", str(self.lab.config_path), *words]
         elif program == "containerd" and words[0] == "--config":
             words[1] = f"{self.lab.folder}/node{words[1]}"
-        return [str(folder / program) if placed else program, *words]
+        return [str(folder / program) if placed else argv[0], *words]
 
 
 def is_root() -> bool:

@@ -26,14 +26,6 @@ from tests.lab.profiles.mini import STAND_INS
 from tests.lab.toolchain import built
 
 
-@pytest.fixture
-def node(lab: ContainerdLab, containerd: Generation) -> LabNode:
-    node = LabNode(lab)
-    node.write_file(render.CONFIG_PATH, render.config(containerd.version, lab.settings(None)).encode())
-    assert lab.restart().ok, lab.log
-    return node
-
-
 def _import(lab: ContainerdLab, bundle: SmallBundle, role: str = "cp") -> ImportImages:
     return ImportImages(bundle, role, PLATFORM, ImageStore(lab.socket))
 
