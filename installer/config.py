@@ -13,6 +13,7 @@ from typing import Any
 from installer.bundle.strict import Fields, Problems
 from installer.endpoint import ApiEndpoint, ClusterNode, control_planes, demand_usable, mode_of, read_nodes
 from installer.errors import InputError
+from installer.registries import Registry
 from installer.settings import (
     DataDiskSettings,
     ExtraArgs,
@@ -30,6 +31,7 @@ from installer.settings import (
 from installer.yamltext import load_yaml
 
 PROXY_MODES = ("auto", "iptables", "ipvs", "nftables")
+CONTAINERD_OWNERS = ("auto", "installer", "site")
 _FEWEST_SERVICE_ADDRESSES = 16
 
 
@@ -54,7 +56,10 @@ class ClusterConfig:
     extra_args: ExtraArgs = field(default_factory=ExtraArgs)
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     patches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    containerd_owner: str = "auto"
     containerd_root: str = "/var/lib/containerd"
+    containerd_snapshotter: str = "overlayfs"
+    registries: tuple[Registry, ...] = ()
     data_disk: DataDiskSettings | None = None
     taints: tuple[Taint, ...] | None = None
     token_ttl_seconds: int = 24 * 3600
@@ -70,6 +75,11 @@ class ClusterConfig:
     def endpoint_mode(self) -> str:
         """One of :data:`installer.endpoint.MODES`: as chosen, or by the number of control planes."""
         return mode_of(self.endpoint, self.nodes)
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        """The files on the node that the configuration refers to."""
+        return tuple(host.ca for registry in self.registries for host in registry.hosts if host.ca is not None)
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> ClusterConfig:
@@ -111,7 +121,10 @@ class ClusterConfig:
             extra_args=ExtraArgs.read(fields.mapping("extraArgs", optional=True)),
             kubelet=KubeletSettings.read(fields.mapping("kubelet", optional=True)),
             patches=patches(fields),
+            containerd_owner=containerd.choice("owner", CONTAINERD_OWNERS, default.containerd_owner),
             containerd_root=folder(containerd, "root", default.containerd_root),
+            containerd_snapshotter=named(containerd, "snapshotter", default.containerd_snapshotter),
+            registries=Registry.read_all(containerd.mapping("registries", optional=True)),
             data_disk=DataDiskSettings.read(fields.mapping("dataDisk")) if "dataDisk" in fields else None,
             taints=taints(fields),
             token_ttl_seconds=fields.integer("tokenTTLSeconds", default.token_ttl_seconds, least=600, most=30 * 86400),

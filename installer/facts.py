@@ -12,6 +12,7 @@ from typing import Any
 from installer import probes
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.datadisk import DataDiskState, look_at
+from installer.foundcontainerd import DEFAULT_ROOT, FoundContainerd, Owner, owner_of
 from installer.installed import Installed
 from installer.node import DiskSpace, NodeView
 
@@ -83,16 +84,6 @@ class Swap:
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """A containerd that is there: where, its version, and whether this tool placed it."""
-
-    path: str
-    version: str
-    config_present: bool
-    ours: bool
-
-
-@dataclass(frozen=True)
 class KubernetesState:
     """What an earlier kubeadm left: each path of :data:`installer.probes.CLUSTER_PATHS` that is there."""
 
@@ -107,7 +98,8 @@ class KubernetesState:
 @dataclass(frozen=True)
 class NodeFacts:
     """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
-    ``hosts`` are the names in ``/etc/hosts`` with their addresses.
+    ``hosts`` are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration
+    refers to and that are not there.
     """
 
     hostname: str
@@ -134,25 +126,37 @@ class NodeFacts:
     tools: dict[str, str | None]
     firewalls: tuple[str, ...]
     packages: dict[str, str]
-    runtime: Runtime | None
+    runtime: FoundContainerd | None
     kubernetes: KubernetesState
     installed: Installed | None
     data_disk: DataDiskState | None = None
+    absent_files: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform | None:
         """The node's platform, or ``None`` for a machine there is no bundle for."""
         return platform_of_machine(self.machine)
 
+    def containerd_owner(self, asked: str) -> Owner:
+        """Whose containerd is here or will be, with ``asked`` from cluster.yaml."""
+        return owner_of(asked, self.runtime, self.installed.containerd_owner if self.installed else None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``facts --json``."""
         return asdict(self) | {"platform": self.platform}
 
 
-def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", data_disk: str | None = None) -> NodeFacts:
-    """The facts of the machine behind ``view``; of ``data_disk`` too, if one is wanted for ``containerd_root``."""
+def gather(
+    view: NodeView, *, containerd_root: str = DEFAULT_ROOT, data_disk: str | None = None, files: tuple[str, ...] = ()
+) -> NodeFacts:
+    """The facts of the machine behind ``view``.
+
+    Of ``data_disk`` too, if one is wanted for ``containerd_root``; ``files`` are what the configuration refers to.
+    """
     kernel = probes.kernel(view)
     installed = Installed.read(view)
+    runtime = FoundContainerd.find(view)
+    folders = {containerd_root} | ({runtime.root} if runtime else set())
     return NodeFacts(
         hostname=probes.first_line(view, "/proc/sys/kernel/hostname"),
         machine=probes.machine(view),
@@ -166,7 +170,7 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", data
         cpus=probes.cpus(view),
         memory_bytes=probes.memory_bytes(view),
         swaps=tuple(Swap(*found) for found in probes.swaps(view)),
-        disks={path: view.disk_space(path) for path in (*DISK_PATHS, containerd_root)},
+        disks={path: view.disk_space(path) for path in (*DISK_PATHS, *sorted(folders))},
         addresses=tuple(Address(*found) for found in probes.addresses(view)),
         has_default_route=probes.has_default_route(view),
         routes=tuple(Route(*found) for found in probes.routes(view)),
@@ -178,19 +182,9 @@ def gather(view: NodeView, *, containerd_root: str = "/var/lib/containerd", data
         tools={tool: view.which(tool) for tool in TOOLS},
         firewalls=probes.active_units(view, ("firewalld.service", "ufw.service", "nftables.service")),
         packages=probes.packages(view),
-        runtime=_runtime(view, installed),
+        runtime=runtime,
         kubernetes=KubernetesState(probes.cluster_paths(view)),
         installed=installed,
         data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
+        absent_files=tuple(path for path in files if view.read_bytes(path) is None),
     )
-
-
-def _runtime(view: NodeView, installed: Installed | None) -> Runtime | None:
-    path = view.which("containerd")
-    if path is None:
-        return None
-    said = view.query([path, "--version"])
-    words = said.stdout.split()
-    version = words[2].removeprefix("v") if said.ok and len(words) > 2 else "unknown"
-    config_present = view.stat("/etc/containerd/config.toml") is not None
-    return Runtime(path, version, config_present, ours=installed is not None)

@@ -113,7 +113,8 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     config, config_text = read_config(view, request.config, join)
     config = with_data_disk(config, request.data_disk)
     disk = config.data_disk.device if config.data_disk else None
-    facts = gather(view, containerd_root=config.containerd_root, data_disk=disk)
+    facts = gather(view, containerd_root=config.containerd_root, data_disk=disk, files=config.named_files)
+    config = _adopted(config, facts)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:
@@ -144,6 +145,27 @@ def with_data_disk(config: ClusterConfig, device: str | None) -> ClusterConfig:
         raise InputError("not a block device's path", where="--data-disk", wanted="such as /dev/vdb1", got=device[:100])
     filesystem = config.data_disk.filesystem if config.data_disk else DataDiskSettings(device).filesystem
     return replace(config, data_disk=DataDiskSettings(device, filesystem))
+
+
+def _adopted(config: ClusterConfig, facts: NodeFacts) -> ClusterConfig:
+    """The configuration, with what a containerd that the site owns has decided already."""
+    found = facts.runtime
+    if found is None or facts.containerd_owner(config.containerd_owner) == "installer":
+        return config
+    default = ClusterConfig()
+    for field, asked, usual, there in (
+        ("root", config.containerd_root, default.containerd_root, found.root),
+        ("snapshotter", config.containerd_snapshotter, default.containerd_snapshotter, found.snapshotter),
+    ):
+        if asked not in (usual, there):
+            raise InputError(
+                f"the site's containerd has another {field} than cluster.yaml asks for",
+                where=f"containerd.{field}",
+                wanted=f"{there}, as {found.config_path} says",
+                got=asked,
+                next_step=f"leave containerd.{field} out of cluster.yaml; what the site owns is not moved",
+            )
+    return replace(config, containerd_root=found.root, containerd_snapshotter=found.snapshotter)
 
 
 def verify_medium(bundle: Bundle, report: Report) -> None:
@@ -348,6 +370,7 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
         containerd_root=subject.config.containerd_root,
         state=state if before is None or before.state != "done" else "done",
         since_seconds=before.since_seconds if before else int(node.now_seconds()),
+        containerd_owner=subject.containerd_owner,
         foreign_folders=before.foreign_folders if before else tuple(path for path in folders if node.list_dir(path)),
         machine_id=before.machine_id if before and before.machine_id else subject.facts.machine_id,
     )

@@ -13,6 +13,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import ROLES
 from installer.bundle.strict import Fields, Problems
 from installer.errors import FormatError
+from installer.foundcontainerd import OWNERS
 from installer.node import Node, NodeView
 
 STATE_FOLDER = "/var/lib/airgap-bundle"
@@ -36,8 +37,9 @@ DATA_FOLDERS = (
 class Installed:
     """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted.
 
-    ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone.
-    ``machine_id`` is ``/etc/machine-id`` at that time, empty where there was none.
+    ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone, as it
+    does a containerd whose ``containerd_owner`` is the site. ``machine_id`` is ``/etc/machine-id`` at that time, empty
+    where there was none.
     """
 
     identity: Digest
@@ -51,6 +53,7 @@ class Installed:
     since_seconds: int
     foreign_folders: tuple[str, ...] = ()
     machine_id: str = ""
+    containerd_owner: str = "installer"
 
     @classmethod
     def read(cls, view: NodeView) -> Installed | None:
@@ -81,6 +84,7 @@ class Installed:
             fields.integer("since_seconds"),
             tuple(fields.texts("foreign_folders")),
             fields.text("machine_id", ""),
+            fields.choice("containerd_owner", OWNERS, "installer"),
         )
         fields.finish()
         problems.check("the install record cannot be read", FormatError, where=PATH)
@@ -89,7 +93,8 @@ class Installed:
     @property
     def data_folders(self) -> tuple[str, ...]:
         """The folders that only this cluster filled."""
-        return tuple(path for path in (*DATA_FOLDERS, self.containerd_root) if path not in self.foreign_folders)
+        root = (self.containerd_root,) if self.containerd_owner == "installer" else ()
+        return tuple(path for path in (*DATA_FOLDERS, *root) if path not in self.foreign_folders)
 
     def write(self, node: Node) -> None:
         """Writes the record to the node."""
@@ -114,4 +119,5 @@ class Installed:
             "since_seconds": self.since_seconds,
             "foreign_folders": list(self.foreign_folders),
             "machine_id": self.machine_id,
+            "containerd_owner": self.containerd_owner,
         }

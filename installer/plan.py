@@ -9,6 +9,7 @@ from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
+from installer.foundcontainerd import FoundContainerd
 from installer.join import JoinFile
 from installer.plan_endpoint import endpoint_steps
 from installer.proxymode import ProxyMode, decide
@@ -22,13 +23,16 @@ from installer.steps.datadisk import DataDisk
 from installer.steps.etcd import NoGhostMember
 from installer.steps.files import PlaceFile
 from installer.steps.hosts import OwnName
-from installer.steps.images import ImportImages
+from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
+from installer.steps.pins import UnpinReplaced
+from installer.steps.registries import RegistryHosts
 from installer.steps.route import ServiceRoute
 from installer.steps.runtime import ContainerdConfig, ContainerdDaemon
 from installer.steps.sandbox import SandboxAgreement
+from installer.steps.siteruntime import SiteConfig, SiteContainerd
 from installer.steps.textfile import TextFile
 from installer.steps.units import KubeletUnit
 
@@ -53,22 +57,29 @@ def build_plan(
     platform = demand_platform(bundle.index, facts)
     demand_known(bundle.index, config)
     node = render.NodeIdentity(node_name(config, facts), address)
-    settings = runtime_settings(bundle.index, role, platform, config)
-    version = _component(bundle.index, role, platform, _CONTAINERD).version
+    found = facts.runtime if facts.containerd_owner(config.containerd_owner) == "site" else None
+    if found is not None:
+        settings = site_settings(bundle.index, found)
+        runtime = _site_runtime_steps(bundle, role, platform, found, settings, has_registries=bool(config.registries))
+    else:
+        settings = runtime_settings(bundle.index, role, platform, config)
+        version = _component(bundle.index, role, platform, _CONTAINERD).version
+        runtime = _runtime_steps(bundle, role, platform, version, settings)
+    left_out = () if found is None else (_CONTAINERD, _RUNC)
     before, after = ((), ()) if join else _addon_phases(bundle, platform, config, facts, node)
     mode = proxy_mode(config, bundle.index, facts)
     modules = KernelModules(mode.name if join is None else None)
     phases = (
         Phase("kernel", (modules, KernelSysctls(), SwapOff())),
         *_disk_phase(config),
-        Phase("files", _file_steps(bundle, role, platform, settings.socket)),
-        Phase("runtime", _runtime_steps(bundle, role, platform, version, settings)),
+        Phase("files", _file_steps(bundle, role, platform, settings.socket, left_out)),
+        Phase("runtime", (*runtime, RegistryHosts(config.registries))),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
         *before,
         Phase("cluster", _cluster_steps(bundle.index, role, config, node, mode=mode.name, join=join)),
         *after,
     )
-    return Plan(phases, _notes(bundle.index, config, node, mode, join))
+    return Plan(phases, (*_runtime_notes(found), *_notes(bundle.index, config, node, mode, join)))
 
 
 def node_name(config: ClusterConfig, facts: NodeFacts) -> str:
@@ -101,7 +112,12 @@ def runtime_settings(
     runc = _component(index, role, platform, _RUNC).placement.target
     if runc is None:
         raise InputError("runc comes in an archive in this bundle", wanted="one file with a target path")
-    return containerd.RuntimeSettings(str(index.pause.reference), runc_path=runc, root=config.containerd_root)
+    return containerd.RuntimeSettings(
+        str(index.pause.reference),
+        runc_path=runc,
+        root=config.containerd_root,
+        snapshotter=config.containerd_snapshotter,
+    )
 
 
 def _disk_phase(config: ClusterConfig) -> tuple[Phase, ...]:
@@ -111,8 +127,18 @@ def _disk_phase(config: ClusterConfig) -> tuple[Phase, ...]:
     return (Phase("disk", (DataDisk(config.data_disk.device, config.data_disk.filesystem, config.containerd_root),)),)
 
 
-def _file_steps(bundle: BundleContent, role: str, platform: Platform, socket: str) -> tuple[Step, ...]:
-    placed = (PlaceFile(bundle, item) for item in bundle.index.files_for(role, platform))
+def site_settings(index: BundleIndex, found: FoundContainerd) -> containerd.RuntimeSettings:
+    """What a containerd of the site's is told, where it does not say so already."""
+    return containerd.RuntimeSettings(
+        str(index.pause.reference), root=found.root, socket=found.socket, snapshotter=found.snapshotter
+    )
+
+
+def _file_steps(
+    bundle: BundleContent, role: str, platform: Platform, socket: str, left_out: tuple[str, ...]
+) -> tuple[Step, ...]:
+    items = (item for item in bundle.index.files_for(role, platform) if item.component not in left_out)
+    placed = (PlaceFile(bundle, item) for item in items)
     crictl_config = TextFile("files/crictl-config", crictl.CONFIG_PATH, crictl.config(socket))
     network = pod_network(bundle.index)
     if network is None or not network.plugins:
@@ -125,11 +151,33 @@ def _runtime_steps(
     bundle: BundleContent, role: str, platform: Platform, version: str, settings: containerd.RuntimeSettings
 ) -> tuple[Step, ...]:
     """The sandbox image is in the store, pinned, before the daemon restarts with a configuration that names it."""
+    store = ImageStore(settings.socket, version, settings.snapshotter)
     return (
         ContainerdDaemon(version, settings),
-        ImportImages(bundle, role, platform, ImageStore(settings.socket)),
+        ImportImages(bundle, role, platform, store),
         ContainerdConfig(version, settings),
-        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), settings.socket),
+        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), store),
+        UnpinReplaced(store, pinned_names(bundle.index.images_for(role))),
+    )
+
+
+def _site_runtime_steps(
+    bundle: BundleContent,
+    role: str,
+    platform: Platform,
+    found: FoundContainerd,
+    settings: containerd.RuntimeSettings,
+    *,
+    has_registries: bool,
+) -> tuple[Step, ...]:
+    """The same order for a containerd that stays the site's."""
+    store = ImageStore(settings.socket, found.version, settings.snapshotter, found.ctr)
+    return (
+        SiteContainerd(found),
+        ImportImages(bundle, role, platform, store),
+        SiteConfig(found, settings, has_registries),
+        SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), store, found.config_dump),
+        UnpinReplaced(store, pinned_names(bundle.index.images_for(role))),
     )
 
 
@@ -214,6 +262,12 @@ def _component(index: BundleIndex, role: str, platform: Platform, component: str
 def _pause(index: BundleIndex) -> BundledImage:
     """The sandbox image; the index guarantees that it is there."""
     return next(image for image in index.images if image.reference == index.pause.reference)
+
+
+def _runtime_notes(found: FoundContainerd | None) -> tuple[str, ...]:
+    if found is None:
+        return ()
+    return (f"containerd {found.version} at {found.program} stays the site's; containerd.owner in cluster.yaml",)
 
 
 def _notes(

@@ -227,7 +227,7 @@ def facts_lines(facts: NodeFacts) -> list[str]:
         ("modules", f"missing {', '.join(missing)}" if missing else "all there"),
         ("tools", f"missing {', '.join(absent)}" if absent else "all there"),
         ("firewall", ", ".join(facts.firewalls) or "none active"),
-        ("containerd", f"{facts.runtime.version} at {facts.runtime.path}" if facts.runtime else "none"),
+        ("containerd", f"{facts.runtime.version} at {facts.runtime.program}" if facts.runtime else "none"),
         ("cluster", ", ".join(facts.kubernetes.paths) or "in none"),
         ("installed", _installed(facts.installed)),
         ("clock", spoken_time(facts.now_seconds) + (", synchronised" if facts.clock_synchronised else "")),

@@ -14,12 +14,14 @@ from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.render import fstab, route
-from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles
+from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles, RestoreSiteConfig
 from installer.steps.datadisk import ReleaseDataDisk
 from installer.steps.goback import RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
+from installer.steps.imagestore import CTR
 from installer.steps.leftovers import RemoveVirtualServers, remove_leftovers
 from installer.steps.namespaces import EmptyNamespace, is_of_containerd, namespaces_of_others
 from installer.steps.reset import leave_cluster
+from installer.steps.siteruntime import KEPT_SUFFIX, changed_files
 from installer.wording import count
 
 _CONTAINERD = "containerd.service"
@@ -42,12 +44,31 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
     others = namespaces_of_others(view)
     files = {path: of_path for path, of_path in changes(effective).items() if not (others and is_of_containerd(path))}
     leftovers = remove_leftovers(config.pod_subnet, config.service_subnet)
-    steps: tuple[Step, ...] = (
-        *leave_cluster(),
-        *((EmptyNamespace(),) if others else ()),
-        *_back(files, commands_before(effective), journal_folder, record, leftovers, keeps_containerd=bool(others)),
+    is_site = record is not None and record.containerd_owner == "site"
+    sites = changed_files(view) if is_site else {}
+    edited = [path for path, as_left in sites.items() if not as_left]
+    for path in edited:  # the site changed it since: it and the file from before are the site's to merge
+        files = {name: of_path for name, of_path in files.items() if name not in (path, path + KEPT_SUFFIX)}
+    configs = {path: files.pop(path) for path in sites if path in files}
+    back = _back(
+        files, commands_before(effective), journal_folder, record, leftovers, keeps_containerd=bool(others) or is_site
     )
-    return Plan((Phase("reset", steps),), _notes(view, record, others, commands_before(effective), leftovers))
+    steps: tuple[Step, ...] = (
+        *leave_cluster(ctr=(view.which("ctr") or CTR) if is_site else CTR),
+        *((EmptyNamespace(),) if others and not is_site else ()),
+        *((RestoreSiteConfig(configs, journal_folder),) if is_site else ()),
+        *back,
+    )
+    notes = _notes(view, record, () if is_site else others, commands_before(effective), leftovers)
+    return Plan((Phase("reset", steps),), (*notes, *_site_notes(record, edited)))
+
+
+def _site_notes(record: Installed | None, edited: list[str]) -> tuple[str, ...]:
+    """What stays of a containerd that the site owns."""
+    if record is None or record.containerd_owner != "site":
+        return ()
+    stays = f"containerd and {record.containerd_root} are the site's and stay"
+    return (stays, *(f"{path} was changed since the install and is left alone" for path in sorted(edited)))
 
 
 def _back(

@@ -13,6 +13,8 @@ from installer.history import Before, Change
 from installer.journal import read_kept
 from installer.lines import take_back
 from installer.node import Node, NodeView
+from installer.steps.runtime import RESTART_MARK, UNIT
+from installer.steps.units import RESTART_TIMEOUT_SECONDS
 
 _SHARED_TEXT_BYTES = 1_000_000
 _PLUGINS = "/usr/libexec/kubernetes/kubelet-plugins"
@@ -132,6 +134,28 @@ class RestoreFiles:
         if since and self._wanted(view, before) != read_kept(self.journal_folder, before.kept or ""):
             return f"take this tool's lines out of {before.path}{since}"
         return f"put back {before.path}{since}"
+
+
+@dataclass(frozen=True)
+class RestoreSiteConfig(RestoreFiles):
+    """The configuration of a containerd that the site owns is as before, and in force; containers keep running."""
+
+    id: str = "reset/containerd"
+    title: str = "the site's containerd as before the first install"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """The files are as they were, and the daemon has restarted since."""
+        found = super().check(view)
+        changes = found.changes if view.stat(RESTART_MARK) is None else (*found.changes, f"restart {UNIT}")
+        return CheckResult(not changes, found.detail, changes)
+
+    def apply(self, node: Node) -> str:
+        """Puts the files back and restarts the daemon."""
+        node.write_file(RESTART_MARK, b"")
+        said = super().apply(node)
+        node.run(["systemctl", "restart", UNIT], timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        node.remove(RESTART_MARK)
+        return said
 
 
 @dataclass(frozen=True)

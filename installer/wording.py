@@ -26,9 +26,9 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {rest:02d}s"
 
 
-def count(number: int, one: str) -> str:
-    """``1 warning``, ``2 warnings``."""
-    return f"{number} {one if number == 1 else one + 's'}"
+def count(number: int, one: str, more: str | None = None) -> str:
+    """``1 warning``, ``2 warnings``; ``more`` is the plural where it is not made by an s."""
+    return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def folded(head: str, text: str, tail: str = "") -> list[str]:

@@ -10,6 +10,7 @@ from installer.bundle.index import BundleIndex
 from installer.config import ClusterConfig
 from installer.errors import FormatError
 from installer.facts import NodeFacts
+from installer.foundcontainerd import Owner
 
 Level = Literal["ok", "warn", "problem"]
 
@@ -54,6 +55,11 @@ class Subject:
         """Whether this very install was begun here before, so that what it left is to be expected."""
         record = self.facts.installed
         return record is not None and (record.role, record.kubernetes) == (self.role, self.index.kubernetes)
+
+    @property
+    def containerd_owner(self) -> Owner:
+        """Whose containerd is here or will be."""
+        return self.facts.containerd_owner(self.config.containerd_owner)
 
     @property
     def node_name(self) -> str:

@@ -14,6 +14,8 @@ CONFIG_PATH = "/etc/containerd/config.toml"
 UNIT_PATH = "/etc/systemd/system/containerd.service"
 REGISTRY_DIR = "/etc/containerd/certs.d"
 DROP_IN_DIR = "/etc/containerd/conf.d"
+DEFAULT_SOCKET = "/run/containerd/containerd.sock"
+DEFAULT_SNAPSHOTTER = "overlayfs"
 
 _HEADER = "# Written by airgap-bundle, and replaced as a whole by the next install."
 _DROP_IN_NOTE = f"# Keys of your own belong in {DROP_IN_DIR}/*.toml, with the same version line."
@@ -27,15 +29,15 @@ class RuntimeSettings:
     runc_path: str = "/usr/local/sbin/runc"
     root: str = "/var/lib/containerd"
     state: str = "/run/containerd"
-    socket: str = "/run/containerd/containerd.sock"
-    snapshotter: str = "overlayfs"
+    socket: str = DEFAULT_SOCKET
+    snapshotter: str = DEFAULT_SNAPSHOTTER
     cni_bin_dir: str = "/opt/cni/bin"
     cni_conf_dir: str = "/etc/cni/net.d"
 
 
 def schema_of(version: str) -> int:
     """The newest configuration schema the containerd ``version`` (``1.7.27``) reads."""
-    major, minor = _major_minor(version)
+    major, minor = major_minor(version)
     if major < 2:
         return 2
     return 3 if (major, minor) < (2, 3) else 4
@@ -48,7 +50,7 @@ def config(version: str, settings: RuntimeSettings) -> str:
     else:
         schema = schema_of(version)
         server = _grpc("grpc" if schema == 3 else "plugins.'io.containerd.server.v1.grpc'", settings)
-        tables = _head(schema, settings, server) + _schema_3(settings, bin_dirs=_major_minor(version) >= (2, 1))
+        tables = _head(schema, settings, server) + _schema_3(settings, bin_dirs=major_minor(version) >= (2, 1))
     return "\n".join(tables) + "\n"
 
 
@@ -70,7 +72,7 @@ def sandbox_of(document: dict[str, object]) -> str | None:
 
 def unit(version: str) -> str:
     """``containerd.service`` with the daemon in ``/usr/local/bin``."""
-    major, _ = _major_minor(version)
+    major, _ = major_minor(version)
     return f"""\
 # Written by airgap-bundle for containerd {version}. Changes of your own belong in containerd.service.d/*.conf.
 [Unit]
@@ -97,7 +99,8 @@ WantedBy=multi-user.target
 """
 
 
-def _major_minor(version: str) -> tuple[int, int]:
+def major_minor(version: str) -> tuple[int, int]:
+    """``(1, 7)`` of ``v1.7.27``."""
     major, minor = version.lstrip("v").split(".")[:2]
     return int(major), int(minor)
 

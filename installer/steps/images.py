@@ -12,6 +12,7 @@ from installer.node import Node, NodeView
 from installer.steps.content import BundleContent
 from installer.steps.imagestore import ImageStore, StoredImage
 from installer.steps.judged import judged
+from installer.steps.pins import record_pins, recorded_pins
 from installer.wording import count, size
 
 _SECONDS_AT_LEAST = 1800.0
@@ -40,7 +41,12 @@ class ImportImages:
         if stored is None:
             return CheckResult(False, "containerd does not answer", _imports(self._images))
         lacking = lacking_images(self._images, stored)
-        pins = [f"pin {name}" for name in unpinned_names(self._images, stored) if name in stored]
+        recorded = recorded_pins(view)
+        pins = [
+            f"pin {name}"
+            for name in pinned_names(self._images)
+            if name in stored and (name not in recorded or not stored[name].pinned)
+        ]
         return judged([*_imports(lacking), *pins], f"{count(len(self._images), 'image')}, pinned")
 
     def apply(self, node: Node) -> str:
@@ -50,6 +56,8 @@ class ImportImages:
         pause = self.bundle.index.pause.reference
         first = [image for image in lacking if image.reference == pause]
         rest = [image for image in lacking if image.reference != pause]
+        if not recorded_pins(node) >= pinned_names(self._images):
+            record_pins(node, recorded_pins(node) | pinned_names(self._images))
         for group in (first, rest):
             if group:
                 self._import(node, group)
@@ -83,6 +91,11 @@ def _imports(images: Iterable[BundledImage]) -> tuple[str, ...]:
 def lacking_images(images: Iterable[BundledImage], stored: dict[str, StoredImage]) -> tuple[BundledImage, ...]:
     """Those of ``images`` that the store has not, or not whole, or whose name leads to another digest."""
     return tuple(image for image in images if not all(_has(stored.get(name), image) for name in image.names()))
+
+
+def pinned_names(images: Iterable[BundledImage]) -> frozenset[str]:
+    """Every name of ``images``: the ones that are pinned."""
+    return frozenset(name for image in images for name in image.names())
 
 
 def unpinned_names(images: Iterable[BundledImage], stored: dict[str, StoredImage]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from installer.errors import StepError
 from installer.node import Node, NodeView
+from installer.render.containerd import DEFAULT_SNAPSHOTTER, major_minor
 
 CTR = "/usr/local/bin/ctr"
 NAMESPACE = "k8s.io"
@@ -26,16 +27,27 @@ class StoredImage:
     whole: bool
 
 
+@dataclass(frozen=True)
 class ImageStore:
-    """The image store of the running containerd at ``socket``."""
+    """The image store of the running containerd of ``version`` at ``socket``, which unpacks for ``snapshotter``."""
 
-    def __init__(self, socket: str) -> None:
-        self._ctr = (CTR, "-a", socket, "-n", NAMESPACE)
+    socket: str
+    version: str = ""
+    snapshotter: str = DEFAULT_SNAPSHOTTER
+    ctr: str = CTR
+
+    @property
+    def _ctr(self) -> tuple[str, ...]:
+        return (self.ctr, "-a", self.socket, "-n", NAMESPACE)
+
+    @property
+    def _unpacking(self) -> tuple[str, ...]:
+        return () if self.snapshotter == DEFAULT_SNAPSHOTTER else ("--snapshotter", self.snapshotter)
 
     def read(self, view: NodeView) -> dict[str, StoredImage] | None:
         """Every name in the store, or ``None`` when containerd does not answer."""
         listed = view.query([*self._ctr, "images", "ls"])
-        checked = view.query([*self._ctr, "images", "check"])
+        checked = view.query([*self._ctr, "images", "check", *self._unpacking])
         if not listed.ok or not checked.ok:
             return None
         whole = _whole_names(checked.stdout)
@@ -47,8 +59,15 @@ class ImageStore:
         }
 
     def import_tar(self, node: Node, tar: Iterable[bytes], *, timeout_seconds: float) -> None:
-        """Streams an OCI layout into the store. Never ``--all-platforms``: the blobs of others are not there."""
-        node.run([*self._ctr, "images", "import", "-"], stdin=tar, timeout_seconds=timeout_seconds)
+        """Streams an OCI layout into the store. Never ``--all-platforms``: the blobs of others are not there.
+
+        From 2.0 on the daemon itself unpacks, and only for the snapshotter its own transfer service is configured for;
+        ``--local`` (1.7 and newer) has ``ctr`` unpack for another, as 1.6 always does.
+        """
+        flags = self._unpacking
+        if flags and major_minor(self.version) >= (1, 7):
+            flags = (*flags, "--local")
+        node.run([*self._ctr, "images", "import", *flags, "-"], stdin=tar, timeout_seconds=timeout_seconds)
 
     def pin(self, node: Node, name: str) -> None:
         """Labels a name so that the kubelet keeps its image."""

@@ -10,10 +10,12 @@ from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
 from installer.render import haproxy, kube_vip, resolver
 from installer.render import kubeadm as render
+from installer.render.containerd import DEFAULT_SOCKET
 from installer.steps.endpoint import NoBridge
-from installer.steps.imagestore import ImageStore
+from installer.steps.imagestore import CTR, ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
+from installer.steps.pins import recorded_pins
 
 _RESET_TIMEOUT_SECONDS = 900.0
 _ADMIN_FILES = (render.ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
@@ -100,14 +102,14 @@ class RemoveFiles:
 
 @dataclass(frozen=True)
 class UnpinImages:
-    """No image is kept from garbage collection any more; the images stay until the space is needed."""
+    """No image is kept from garbage collection by this tool any more; the images stay until the space is needed."""
 
     store: ImageStore
     id: str = "reset/images"
-    title: str = "no pinned images"
+    title: str = "no images pinned by this tool"
 
     def check(self, view: NodeView) -> CheckResult:
-        """No name in the store is pinned; a containerd that does not run keeps nothing."""
+        """No name this tool pinned still is; a containerd that does not run keeps nothing."""
         pinned = self._pinned(view)
         return judged([f"unpin {name}" for name in pinned], "none pinned")
 
@@ -119,8 +121,8 @@ class UnpinImages:
         return f"{len(pinned)} unpinned"
 
     def _pinned(self, view: NodeView) -> tuple[str, ...]:
-        stored = self.store.read(view) or {}
-        return tuple(name for name, image in stored.items() if image.pinned)
+        stored, ours = self.store.read(view) or {}, recorded_pins(view)
+        return tuple(name for name, image in stored.items() if image.pinned and name in ours)
 
 
 def _is_folder(view: NodeView, path: str) -> bool:
@@ -128,7 +130,8 @@ def _is_folder(view: NodeView, path: str) -> bool:
     return found is not None and found.kind == "directory"
 
 
-def leave_cluster(socket: str = "/run/containerd/containerd.sock") -> tuple[Step, ...]:
+def leave_cluster(socket: str = DEFAULT_SOCKET, ctr: str = CTR) -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    return (RemoveKubeconfigs(), KubeadmReset(socket), NoBridge(socket), own, UnpinImages(ImageStore(socket)))
+    unpin = UnpinImages(ImageStore(socket, ctr=ctr))
+    return (RemoveKubeconfigs(), KubeadmReset(socket), NoBridge(socket), own, unpin)

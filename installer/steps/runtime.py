@@ -8,6 +8,7 @@ no moment does a running daemon name an image that is not in its store.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from installer.errors import CommandError, StepError
@@ -19,6 +20,7 @@ from installer.steps.textfile import is_written
 from installer.steps.units import RESTART_TIMEOUT_SECONDS, UnitState, enable, reload_units
 
 CONTAINERD = "/usr/local/bin/containerd"
+CONFIG_DUMP = (CONTAINERD, "config", "dump")
 UNIT = "containerd.service"
 KEPT_CONFIG = f"{render.CONFIG_PATH}.before-airgap-bundle"
 CANDIDATE_CONFIG = f"{render.CONFIG_PATH}.candidate"
@@ -130,9 +132,9 @@ def keep_foreign_config(node: Node) -> None:
         node.write_file(KEPT_CONFIG, found)
 
 
-def effective_config(view: NodeView) -> dict[str, object]:
+def effective_config(view: NodeView, dump: Sequence[str] = CONFIG_DUMP) -> dict[str, object]:
     """What ``containerd config dump`` says: the main file and everything it imports, merged; empty if it cannot."""
-    said = view.query([CONTAINERD, "config", "dump"])
+    said = view.query(dump)
     return _parsed(said.stdout) if said.ok else {}
 
 

@@ -17,7 +17,7 @@ from installer.execute import CheckResult
 from installer.node import Node, NodeView
 from installer.render import containerd as render
 from installer.steps.imagestore import ImageStore, StoredImage
-from installer.steps.runtime import effective_config
+from installer.steps.runtime import CONFIG_DUMP, effective_config
 
 KUBEADM = "/usr/local/bin/kubeadm"
 CRICTL = "/usr/local/bin/crictl"
@@ -29,7 +29,8 @@ class SandboxAgreement:
 
     kubernetes: str
     pause: BundledImage
-    socket: str
+    store: ImageStore
+    config_dump: tuple[str, ...] = CONFIG_DUMP
     id: str = "runtime/sandbox"
     title: str = "one sandbox image in four places"
 
@@ -64,7 +65,7 @@ class SandboxAgreement:
         """What each of the four places says, by name; a place that cannot say says why."""
         return {
             "kubeadm config images list": self._of_kubeadm(view),
-            "containerd config dump": render.sandbox_of(effective_config(view)) or "names none",
+            "containerd config dump": render.sandbox_of(effective_config(view, self.config_dump)) or "names none",
             "CRI status": self._of_cri(view),
             "image store": self._of_store(view),
         }
@@ -78,7 +79,7 @@ class SandboxAgreement:
 
     def _of_cri(self, view: NodeView) -> str:
         """The CRI's own configuration; a CRI that does not show it (some 2.x) must resolve the name by itself."""
-        crictl = (CRICTL, "--runtime-endpoint", f"unix://{self.socket}")
+        crictl = (CRICTL, "--runtime-endpoint", f"unix://{self.store.socket}")
         said = view.query([*crictl, "info", "-o", "json"])
         if not said.ok:
             return f"does not answer: {_last_line(said.stderr)}"
@@ -91,7 +92,7 @@ class SandboxAgreement:
         return self._wanted if image.ok and isinstance(tags, list) and self._wanted in tags else "shows none"
 
     def _of_store(self, view: NodeView) -> str:
-        stored = ImageStore(self.socket).read(view)
+        stored = self.store.read(view)
         found = None if stored is None else stored.get(self._wanted)
         if found is None:
             return "does not answer" if stored is None else "has no such image"

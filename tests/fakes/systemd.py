@@ -25,6 +25,8 @@ class Unit:
     pid: int = 0
     text: bytes | None = None
     masked: bool = False
+    program: str | None = None
+    """Of a unit that came with a package, in a folder that is not looked at here."""
 
 
 @dataclass
@@ -87,7 +89,8 @@ class Systemd:
         unit = self.units.setdefault(name, Unit())
         self._stop(unit)
         unit.pid = 100 + len(self.node.ran)
-        self.node.symlink(f"{_BIN}/{name.partition('.')[0]}", f"/proc/{unit.pid}/exe")
+        program = unit.program or f"{_BIN}/{name.partition('.')[0]}"
+        self.node.symlink(program, f"/proc/{unit.pid}/exe")
         self.started(name)
 
     def _stop(self, unit: Unit) -> None:
@@ -104,10 +107,12 @@ class Systemd:
         unit, file = self.units.get(name, Unit()), self.node.read_bytes(f"{FOLDER}/{name}")
         word = "masked" if unit.masked else "enabled" if unit.enabled else "disabled" if unit.text or file else ""
         values = {
-            "LoadState": "loaded" if unit.text or file else "not-found",
+            "LoadState": "loaded" if unit.text or file or unit.program else "not-found",
             "ActiveState": "active" if unit.pid else "inactive",
             "UnitFileState": word,
             "NeedDaemonReload": "no" if unit.text == file else "yes",
             "MainPID": str(unit.pid),
         }
+        if unit.program:
+            values["ExecStart"] = f"{{ path={unit.program} ; argv[]={unit.program} ; ignore_errors=no }}"
         return "".join(f"{key}={value}\n" for key, value in values.items())

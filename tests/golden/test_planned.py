@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from installer.config import ClusterConfig
 from installer.execute import Plan, look
+from installer.foundcontainerd import FoundContainerd
 from installer.plan import build_plan
 from tests.fakes.addons import FLANNEL, METRICS
 from tests.fakes.machine import Machine
@@ -35,14 +37,24 @@ PLANS = {
 }
 
 
+DOCKERS = '#   As Docker\'s package ships it\n\ndisabled_plugins = ["cri"]\n\n#root = "/var/lib/containerd"\n'
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_planned_as_reviewed(name: str) -> None:
-    demand_same(name, _as_text(PLANS[name]))
+    demand_same(name, _as_text(PLANS[name], Machine()))
 
 
-def _as_text(plan: Plan) -> str:
+def test_a_site_s_containerd_is_planned_as_reviewed() -> None:
+    machine = Machine().with_site_containerd(DOCKERS)
+    found = FoundContainerd("/usr/bin/containerd", "1.7.24", runc="/usr/sbin/runc")
+    plan = build_plan(small_bundle(), "cp", ClusterConfig(), facts(runtime=found), address=ADDRESS)
+    demand_same("plan-cp-site.txt", _as_text(plan, machine))
+
+
+def _as_text(plan: Plan, machine: Machine) -> str:
     lines = [f"note {note}" for note in plan.notes]
-    checks = {item.step.id: item.check for item in look(plan, Machine().node)}
+    checks = {item.step.id: item.check for item in look(plan, machine.node)}
     for phase in plan.phases:
         lines.append(f"{phase.name}")
         for step in phase.steps:

@@ -12,7 +12,19 @@ from installer.config import ClusterConfig
 from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.join import JoinFile
 from installer.proxymode import decide
-from installer.render import containerd, crictl, haproxy, kernel, kube_vip, kubeadm, kubelet, resolver, route
+from installer.registries import Registry, RegistryHost
+from installer.render import (
+    containerd,
+    crictl,
+    haproxy,
+    kernel,
+    kube_vip,
+    kubeadm,
+    kubelet,
+    registry,
+    resolver,
+    route,
+)
 from installer.settings import Endpoint, ExtraArgs, KubeletSettings, Taint, Timeouts
 from tests.fakes.small_bundle import HAPROXY, KUBE_VIP
 from tests.golden.expectation import FOLDER, demand_same
@@ -47,6 +59,15 @@ JOIN = JoinFile(
     ca_cert_hashes=("sha256:" + "ab" * 32,),
     certificate_key="cd" * 32,
     certificate_key_expires_seconds=1_795_000_000,
+)
+PLANT_REGISTRY = Registry(
+    "registry.plant-7.example:5000",
+    (
+        RegistryHost("https://mirror.plant-7.example", ca="/etc/ssl/plant-7.pem"),
+        RegistryHost("http://10.0.24.9:5000/v2/copies", ("pull",), override_path=True),
+        RegistryHost("https://10.0.24.8", skip_verify=True),
+    ),
+    "https://mirror.plant-7.example",
 )
 RUNTIME = containerd.RuntimeSettings("registry.k8s.io/pause:3.9")
 
@@ -136,8 +157,10 @@ CASES: dict[str, Callable[[], str]] = {
     "containerd-1.7.toml": lambda: containerd.config("1.7.27", RUNTIME),
     "containerd-1.7-first.toml": lambda: containerd.config("1.7.27", replace(RUNTIME, sandbox=None)),
     "containerd-2.0.toml": lambda: containerd.config("2.0.11", RUNTIME),
+    "containerd-2.1.toml": lambda: containerd.config("2.1.9", replace(RUNTIME, snapshotter="native")),
     "containerd-2.2.toml": lambda: containerd.config("2.2.7", replace(RUNTIME, root="/data/containerd")),
     "containerd-2.3.toml": lambda: containerd.config("2.3.4", RUNTIME),
+    "hosts.toml": lambda: registry.hosts_file(PLANT_REGISTRY),
     "containerd-1.7.service": lambda: containerd.unit("1.7.27"),
     "containerd-2.2.service": lambda: containerd.unit("2.2.7"),
     "kubelet.service": kubelet.unit,

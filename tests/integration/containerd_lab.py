@@ -1,7 +1,4 @@
-"""A real containerd, run by a test beside any other, in folders of its own.
-
-It is the distribution's; ``CONTAINERD_BIN`` names a folder with another generation's ``containerd`` and ``ctr``.
-"""
+"""A real containerd of any generation, run by a test beside any other, in folders of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.localnode import LocalNode
 from installer.node import QUERY_TIMEOUT_SECONDS, CommandResult
 from installer.queries import demand_read_only
@@ -20,16 +18,18 @@ from installer.render import containerd as render
 
 _START_SECONDS = 60.0
 _PLACED = "/usr/local/bin/"
-BIN = os.environ.get("CONTAINERD_BIN", "/usr/bin")
-CONTAINERD, CTR = f"{BIN}/containerd", f"{BIN}/ctr"
 _UNIT = "containerd.service"
 
 
 @dataclass
 class ContainerdLab:
-    """The daemon: where it keeps things, its process, and its log; it plays systemd's part for its one unit."""
+    """The daemon: where it keeps things, its process, and its log; it plays systemd's part for its one unit.
+
+    ``programs`` is the folder with its ``containerd``, ``ctr`` and shim, which comes first in its ``PATH``.
+    """
 
     folder: Path
+    programs: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -37,6 +37,11 @@ class ContainerdLab:
     def socket(self) -> str:
         """Where it listens."""
         return str(self.folder / "s.sock")
+
+    @property
+    def ctr(self) -> list[str]:
+        """``ctr`` for this daemon, and the kubelet's images."""
+        return [str(self.programs / "ctr"), "-a", self.socket, "-n", "k8s.io"]
 
     @property
     def config_path(self) -> Path:
@@ -66,16 +71,14 @@ class ContainerdLab:
         self.stop()
         self.starts += 1
         with (self.folder / f"log-{self.starts}").open("wb") as log:
-            argv = [CONTAINERD, "--config", str(self.config_path)]
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+            argv = [str(self.programs / "containerd"), "--config", str(self.config_path)]
+            path = f"{self.programs}:{os.environ['PATH']}"
+            env = {**os.environ, "PATH": path}
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=env)
         ends = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends and self.process.poll() is None:
-            if (
-                subprocess.run(
-                    [CTR, "--connect-timeout", "1s", "-a", self.socket, "version"], capture_output=True, check=False
-                ).returncode
-                == 0
-            ):
+            asked = [*self.ctr, "--connect-timeout", "1s", "version"]
+            if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
                 return CommandResult(("systemctl", "restart", _UNIT), 0, "", "")
             time.sleep(0.1)
         return CommandResult(
@@ -98,12 +101,13 @@ class ContainerdLab:
 
 @dataclass
 class LabNode(LocalNode):
-    """This machine with a root folder of its own, whose placed programs are the distribution's.
+    """This machine with a root folder of its own, whose placed programs are in ``others`` or are the lab's containerd.
 
     ``systemctl`` reaches the lab's daemon only. Every other program is the real one; ``ran`` lists what changed things.
     """
 
     lab: ContainerdLab
+    others: Path | None = None
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -130,15 +134,21 @@ class LabNode(LocalNode):
         return super().run(here, stdin=stdin, timeout_seconds=timeout_seconds, secrets=secrets)
 
     def _here(self, argv: Sequence[str]) -> list[str]:
-        """The same command on this machine: the distribution's program, and the lab's configuration file."""
-        placed, program, words = argv[0].startswith(_PLACED), argv[0].removeprefix(_PLACED), list(argv[1:])
+        """The same command on this machine: the generation's program, and the lab's configuration file."""
+        placed, program, words = argv[0].startswith(_PLACED), Path(argv[0]).name, list(argv[1:])
+        folder = self.others if self.others and (self.others / program).exists() else self.lab.programs
         if program == "containerd" and words == ["config", "dump"]:
             words = ["--config", str(self.lab.config_path), *words]
         elif program == "containerd" and words[0] == "--config":
             words[1] = f"{self.lab.folder}/node{words[1]}"
-        return [f"{BIN}/{program}" if placed else program, *words]
+        return [str(folder / program) if placed else argv[0], *words]
 
 
 def is_root() -> bool:
     """Whether this process may run containerd."""
     return os.geteuid() == 0
+
+
+def carry_out(node: LabNode, *steps: Step) -> tuple[StepResult, ...]:
+    """Check, apply and check again, as an install does."""
+    return Executor(node, lambda _event: None).run(Plan((Phase("runtime", steps),)))

@@ -6,35 +6,18 @@ import io
 import json
 import subprocess
 import tarfile
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from installer.render import containerd as runtime
 from installer.render import haproxy as render
 from installer.steps.endpoint import EndpointBeforeKubelet, has_bridge, remove_bridge
-from tests.integration.containerd_lab import CONTAINERD, CTR, ContainerdLab, LabNode, is_root
-from tests.integration.test_containerd_steps import _version
+from tests.integration.containerd_lab import ContainerdLab, LabNode
 from tests.integration.test_local_endpoint import PLANES, free_pair
 from tests.lab.images import ImageConfig, ImageParts, image
 from tests.lab.profiles import ENDPOINT_IMAGES, haproxy
 
-pytestmark = pytest.mark.skipif(
-    not is_root() or not Path(CONTAINERD).exists(), reason="needs root and the Debian package containerd"
-)
 REFERENCE = ENDPOINT_IMAGES["haproxy"]
-
-
-@pytest.fixture
-def lab() -> Iterator[ContainerdLab]:
-    with tempfile.TemporaryDirectory(prefix="ctd-") as folder:
-        lab = ContainerdLab(Path(folder))
-        try:
-            yield lab
-        finally:
-            lab.stop()
 
 
 def layout(parts: ImageParts) -> bytes:
@@ -56,11 +39,9 @@ def layout(parts: ImageParts) -> bytes:
 
 
 def test_haproxy_listens_before_there_is_a_kubelet_and_is_gone_when_told(
-    lab: ContainerdLab, monkeypatch: pytest.MonkeyPatch
+    lab: ContainerdLab, node: LabNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node, port = LabNode(lab), free_pair()
-    node.write_file(runtime.CONFIG_PATH, runtime.config(_version(), lab.settings(None)).encode())
-    assert lab.restart().ok, lab.log
+    port = free_pair()
     config = lab.folder / "haproxy.cfg"
     config.write_text(render.config(PLANES, port))
     config.chmod(0o644)
@@ -68,7 +49,7 @@ def test_haproxy_listens_before_there_is_a_kubelet_and_is_gone_when_told(
     monkeypatch.setattr(render, "CONFIG_PATH", str(config))
     monkeypatch.setattr(render, "COMMAND", ("haproxy", "-db", "-f", str(config)))
     parts = image({"amd64": [haproxy.userland()]}, ImageConfig(entrypoint=("haproxy",), user=haproxy.USER))
-    subprocess.run([CTR, "-a", lab.socket, "-n", "k8s.io", "images", "import", "-"], input=layout(parts), check=True)
+    subprocess.run([*lab.ctr, "images", "import", "-"], input=layout(parts), check=True)
 
     step = EndpointBeforeKubelet(REFERENCE, port, lab.socket)
     monkeypatch.setattr("installer.probes.listening_ports", lambda _view: _listening())

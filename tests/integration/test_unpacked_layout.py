@@ -5,19 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from bundler.assemble import assemble
 from bundler.measure import UnpackedSizes
 from installer.steps.imagestore import ImageStore
 from tests.fakes.images import AMD64, ARM64, small_parts
-from tests.integration.containerd_lab import CONTAINERD, CTR, ContainerdLab, LabNode, is_root
-from tests.integration.test_containerd_steps import lab, node
-
-pytestmark = pytest.mark.skipif(
-    not is_root() or not Path(CONTAINERD).exists(), reason="needs root and the Debian package containerd"
-)
-__all__ = ["lab", "node"]
+from tests.integration.containerd_lab import ContainerdLab, LabNode
 
 
 def test_ctr_imports_the_unpacked_folder(lab: ContainerdLab, node: LabNode, tmp_path: Path) -> None:
@@ -28,7 +20,7 @@ def test_ctr_imports_the_unpacked_folder(lab: ContainerdLab, node: LabNode, tmp_
     folder.mkdir()
     subprocess.run(["tar", "--zstd", "-xf", media.tarball, "-C", folder], check=True)
     with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
-        argv = [CTR, "-a", lab.socket, "-n", "k8s.io", "images", "import", "-"]
+        argv = [*lab.ctr, "images", "import", "-"]
         done = subprocess.run(argv, stdin=tar.stdout, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     stored = ImageStore(lab.socket).demand(node)

@@ -50,7 +50,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     if entry.is_dir():
         return entry
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{key}.lock"):
+    with locked(folder / f".{key}.lock"):
         if entry.is_dir():
             return entry
         unfinished = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
@@ -64,7 +64,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file ``path`` while the block runs; another process waits."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

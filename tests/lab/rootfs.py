@@ -15,6 +15,7 @@ from tests.lab.commands import run
 from tests.lab.debian import unpacked
 from tests.lab.errors import LabError
 from tests.lab.progress import timed
+from tests.lab.suites import debian_sources
 
 HERE = Path(__file__).parent
 NODE_FILES = HERE / "node"
@@ -72,17 +73,10 @@ def _make_image(kernel: Path, image: Path) -> None:
 
 def _debian_sources() -> list[str]:
     """The Debian sources of this machine's apt that belong to the node's suite, as one-line entries."""
-    line = "$(ORIGIN) $(RELEASE) $(COMPONENT) $(REPO_URI)"
-    argv = ["apt-get", "indextargets", "--format", line, "Created-By: Packages"]
-    rows = (row.split() for row in run(argv).splitlines())
-    entries = [
-        f"deb {uri} {release} {component}"
-        for origin, release, component, uri in (row for row in rows if len(row) == 4)
-        if origin == "Debian" and release.split("-")[0] == SUITE
-    ]
-    if not entries:
+    found = [source.entry for source in debian_sources() if source.release.split("-")[0] == SUITE]
+    if not found:
         raise LabError(f"apt has no package lists of Debian {SUITE}", next_step="apt-get update")
-    return entries
+    return found
 
 
 def _kernel_package() -> str:

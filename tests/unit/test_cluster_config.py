@@ -10,6 +10,7 @@ from installer.config import ClusterConfig
 from installer.endpoint import ApiEndpoint
 from installer.errors import InputError
 from installer.join import JoinFile, format_time, parse_time
+from installer.registries import Registry, RegistryHost
 from installer.settings import Endpoint, Taint, is_host, is_node_name
 from installer.yamltext import load_yaml
 
@@ -28,7 +29,16 @@ extraArgs:
   kubelet: {max-pods: ["200", "201"]}
 kubelet: {imageGCHighThresholdPercent: 90, failCgroupV1: false, systemReserved: {memory: 1Gi}}
 patches: {etcd: {spec: {priority: 1}}}
-containerd: {root: /data/containerd}
+containerd:
+  root: /data/containerd
+  snapshotter: native
+  registries:
+    registry.plant.example:5000:
+      server: https://registry.plant.example:5000
+      hosts:
+        - {url: "https://mirror.plant.example", capabilities: [pull], ca: /etc/ssl/plant.pem}
+        - {url: "http://10.0.0.9:5000/v2/site", overridePath: true}
+    _default: {hosts: [{url: "https://10.0.0.8", skipVerify: true}]}
 taints: []
 tokenTTLSeconds: 7200
 """
@@ -56,6 +66,18 @@ def test_every_field_is_read() -> None:
     assert (read.pod_subnet, read.service_subnet) == ("10.32.0.0/16", "172.20.0.0/20")
     assert read.cert_sans == ("k8s.plant.example", "10.0.0.5", "*.plant.example")
     assert (read.kube_proxy_mode, read.containerd_root) == ("ipvs", "/data/containerd")
+    assert (read.containerd_snapshotter, read.named_files) == ("native", ("/etc/ssl/plant.pem",))
+    assert read.registries == (
+        Registry("_default", (RegistryHost("https://10.0.0.8", skip_verify=True),)),
+        Registry(
+            "registry.plant.example:5000",
+            (
+                RegistryHost("https://mirror.plant.example", ("pull",), "/etc/ssl/plant.pem"),
+                RegistryHost("http://10.0.0.9:5000/v2/site", override_path=True),
+            ),
+            "https://registry.plant.example:5000",
+        ),
+    )
     assert (read.timeouts.control_plane_seconds, read.timeouts.etcd_call_seconds) == (900, 120)
     assert read.timeouts.addon_seconds == 800
     assert (read.extra_args.etcd, read.extra_args.kubelet) == (
@@ -66,6 +88,25 @@ def test_every_field_is_read() -> None:
     assert (read.kubelet.image_gc_high_percent, read.kubelet.image_gc_low_percent) == (90, 80)
     assert (read.kubelet.fail_cgroup_v1, read.kubelet.system_reserved) == (False, {"memory": "1Gi"})
     assert read.patches == {"etcd": {"spec": {"priority": 1}}}
+
+
+def test_every_problem_of_a_registry_is_named() -> None:
+    got = problems(
+        "containerd:\n  registries:\n    https://r.example: {hosts: []}\n    r.example:\n      server: r.example\n"
+        "      hosts:\n        - {url: 'https://u:p@m', capabilities: [fly], ca: a.pem, skipVerify: true, tls: no}\n"
+    )
+    place = "containerd.registries"
+    for start in (
+        f"{place}.https://r.example: wanted a registry's host",
+        f"{place}.https://r.example.hosts: wanted at least one host",
+        f"{place}.r.example.server: wanted an address such as",
+        f"{place}.r.example.hosts[0].url: wanted an address such as",
+        f"{place}.r.example.hosts[0].capabilities: wanted some of pull, resolve, push",
+        f"{place}.r.example.hosts[0].ca: wanted an absolute path",
+        f"{place}.r.example.hosts[0].skipVerify: with a ca",
+        f"{place}.r.example.hosts[0].tls: unknown field",
+    ):
+        assert start in got
 
 
 def test_taints_that_are_absent_are_kubeadms_own_and_given_ones_are_read() -> None:

@@ -10,7 +10,8 @@ import pytest
 from installer.bundle.digest import Digest
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
-from installer.facts import Address, KubernetesState, NodeFacts, Runtime, Swap, gather
+from installer.facts import Address, KubernetesState, NodeFacts, Swap, gather
+from installer.foundcontainerd import FoundContainerd
 from installer.installed import Installed
 from installer.node import DiskSpace
 from installer.preflight import demand_fit, run_checks
@@ -80,7 +81,7 @@ def test_problems_are_all_named_with_why_and_fix() -> None:
         ("kernel-modules", {"modules": {}}),
         ("ports", {"listening_ports": (22, 2379)}),
         ("address-plan", {"addresses": (Address("10.244.7.1", 24, "ens4"),)}),
-        ("containerd", {"runtime": Runtime("/usr/bin/containerd", "1.6.20", config_present=True, ours=False)}),
+        ("containerd", {"runtime": FoundContainerd("/usr/bin/containerd", "1.6.14")}),
         ("packages", {"packages": {"kubelet": "1.29.0"}}),
         ("cluster", {"kubernetes": KubernetesState(("/etc/kubernetes/kubelet.conf",))}),
         ("tools", {"tools": {}}),
@@ -216,7 +217,7 @@ def test_the_same_install_once_more_is_welcome_and_nothing_else() -> None:
     left: dict[str, Any] = {
         "kubernetes": KubernetesState(("/etc/kubernetes/kubelet.conf",)),
         "listening_ports": (6443, 10250),
-        "runtime": Runtime("/usr/local/bin/containerd", "1.7.27", config_present=True, ours=True),
+        "runtime": FoundContainerd("/usr/local/bin/containerd", "1.7.27"),
         "installed": RECORD,
     }
     assert not [finding for finding in run_checks(subject(**left)) if finding.level == "problem"]
@@ -283,3 +284,72 @@ def test_an_address_that_cannot_be_told_lists_the_candidates(
     with pytest.raises(InputError, match=message) as caught:
         choose_address(with_addresses(*there), ClusterConfig(), wanted)
     assert caught.value.got == listed
+
+
+def test_a_file_that_the_configuration_refers_to_must_be_there() -> None:
+    judged = subject(absent_files=("/etc/ssl/plant.pem",))
+    assert level("named-files", judged) == "problem"
+    assert "/etc/ssl/plant.pem" in found("named-files", judged).seen
+    node = debian().node.with_files({"/etc/ssl/plant.pem": "pem"})
+    assert gather(node, files=("/etc/ssl/plant.pem", "/etc/ssl/other.pem")).absent_files == ("/etc/ssl/other.pem",)
+
+
+@pytest.mark.parametrize(
+    ("version", "kubernetes", "expected"),
+    [
+        ("1.6.14", "1.30.14", "problem"),
+        ("1.6.20", "1.30.14", "warn"),
+        ("1.6.39", "1.30.14", "ok"),
+        ("1.7.2", "1.30.14", "warn"),
+        ("1.7.24", "1.33.13", "ok"),
+        ("1.6.22", "1.32.13", "warn"),
+        ("1.7.28", "1.35.8", "ok"),
+        ("1.7.34", "1.36.4", "warn"),
+        ("2.2.7", "1.36.4", "ok"),
+        ("unknown", "1.30.14", "problem"),
+    ],
+)
+def test_a_containerd_of_the_site_s_is_kept_if_kubernetes_can_use_it(
+    version: str, kubernetes: str, expected: str
+) -> None:
+    found = FoundContainerd("/usr/bin/containerd", version, runc="/usr/sbin/runc")
+    assert level("containerd", subject(release=kubernetes, runtime=found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"has_unit": False}, "systemd has no containerd.service"),
+        ({"socket": "/run/site.sock"}, "the kubelet asks /run/containerd/containerd.sock"),
+        ({"runc": None}, "there is no runc"),
+    ],
+)
+def test_what_a_site_s_containerd_must_have(changes: dict[str, Any], why: str) -> None:
+    site = FoundContainerd("/usr/bin/containerd", "1.7.24", runc="/usr/sbin/runc")
+    judged = found("containerd", subject(runtime=replace(site, **changes)))
+    assert (judged.level, why in judged.why) == ("problem", True)
+    assert "the bundle brings its own" in judged.fix
+
+
+def test_who_owns_containerd_is_asked_for_or_seen() -> None:
+    site = FoundContainerd("/usr/bin/containerd", "1.7.24", runc="/usr/sbin/runc")
+    for asked, there, expected in (
+        ("auto", site, "ok"),
+        ("site", site, "ok"),
+        ("installer", site, "problem"),
+        ("auto", None, "ok"),
+        ("site", None, "problem"),
+        ("installer", None, "ok"),
+    ):
+        judged = subject(config=ClusterConfig(containerd_owner=asked), runtime=there)
+        assert level("containerd", judged) == expected, (asked, there)
+
+
+def test_packages_of_a_containerd_that_stays_are_to_be_held() -> None:
+    site: dict[str, Any] = {"runtime": FoundContainerd("/usr/bin/containerd", "1.7.24", runc="/usr/sbin/runc")}
+    kept = found("packages", subject(packages={"containerd": "1.7.24~ds1-6"}, **site))
+    assert (kept.level, kept.fix) == ("warn", "hold them: containerd")
+    assert level("packages", subject(packages={"containerd.io": "1", "docker-ce": "2"}, **site)) == "warn"
+    assert level("packages", subject(packages={"containerd": "1", "kubelet": "2"}, **site)) == "problem"
+    assert level("packages", subject(packages={"cri-o": "1"}, **site)) == "problem"
+    assert level("packages", subject(packages={"containerd": "1"})) == "problem"

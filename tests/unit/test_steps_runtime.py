@@ -23,7 +23,7 @@ SOCKET = "/run/containerd/containerd.sock"
 SETTINGS = render.RuntimeSettings(PAUSE)
 BUNDLE = small_bundle()
 PAUSE_IMAGE = next(image for image in BUNDLE.index.images if str(image.reference) == PAUSE)
-AGREEMENT = SandboxAgreement("1.30.14", PAUSE_IMAGE, SOCKET)
+AGREEMENT = SandboxAgreement("1.30.14", PAUSE_IMAGE, ImageStore(SOCKET))
 
 
 def one(machine: Machine, step: Step) -> StepResult:
