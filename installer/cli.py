@@ -65,6 +65,7 @@ def cli(context: click.Context, /, *, dry_run: bool, as_json: bool, **options: A
 
     \b
     sudo ./install --role cp                         the first control plane
+    sudo ./install --role cp --join join.yaml        a further control plane
     sudo ./install --role worker --join join.yaml    a worker
     """
     context.obj = {"as_json": as_json}
