@@ -1,6 +1,6 @@
 """Real kubeadms, compiled from upstream's source, are given what this install writes for their release.
 
-Only what is in the lab's cache is asked here; ``make e2e`` compiles what is not there and asks the same.
+Only what is in the lab's cache is asked here; ``make e2e`` compiles the newest and asks the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def program(version: str) -> Path:
     """Its kubeadm."""
     folder = built_already(KUBEADM_BUILDS[version])
     if folder is None:
-        pytest.skip(f"kubeadm {version} has not been compiled here; make e2e compiles it")
+        pytest.skip(f"kubeadm {version} is not in the cache of the lab")
     return folder / "kubeadm"
 
 
