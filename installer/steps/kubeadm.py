@@ -36,9 +36,12 @@ _MARGIN_SECONDS = 900.0
 _INIT_TOKEN_TTL_SECONDS = 900
 """kubeadm makes a token in any case; this one nobody learns of, so it ends soon. Joining ones come afterwards."""
 
-_GAVE_UP_WAITING = "error execution phase wait-control-plane"
-"""What kubeadm says when its time is up. That of 1.30 is four minutes, whatever its configuration says: it reads
-``timeoutForControlPlane`` only to migrate it. What it started goes on starting, so another attempt waits on."""
+_GAVE_UP_EARLY = ("error execution phase wait-control-plane", "error uploading crisocket")
+"""Where kubeadm ends although time is left, and another attempt goes on from what the first one has started.
+
+1.30 waits four minutes for the control plane, whatever its configuration says: it reads ``timeoutForControlPlane`` only
+to migrate it. A join that has its certificate notes the node's socket, and ends at the first answer that is late.
+"""
 
 _OWN_LEFTOVERS = (
     *("FileAvailable--etc-kubernetes-" + name for name in ("kubelet.conf", "bootstrap-kubelet.conf", "pki-ca.crt")),
@@ -128,15 +131,9 @@ class KubeadmInit:
             ignored_errors=self.ignored_errors,
         )
         argv = [KUBEADM, "init", "--config", CONFIG_PATH, "--skip-token-print", "--skip-certificate-key-print"]
-        ends_seconds = node.now_seconds() + self.config.timeouts.control_plane_seconds
-        while True:
-            try:
-                _run_once(node, argv, config, secrets_=(token,), timeouts=self.config.timeouts)
-            except CommandError as error:
-                if _GAVE_UP_WAITING not in (error.got or "") or node.now_seconds() >= ends_seconds:
-                    raise
-            else:
-                return f"v{self.kubernetes} at {render.endpoint_of(self.config, self.node)}"
+        timeouts = self.config.timeouts
+        _run(node, argv, config, (token,), timeouts, patience_seconds=timeouts.control_plane_seconds)
+        return f"v{self.kubernetes} at {render.endpoint_of(self.config, self.node)}"
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,8 @@ class KubeadmJoin:
         """Runs ``kubeadm join``."""
         config = render.join_config(self.config, self.node, self.join, self.role, ignored_errors=self.ignored_errors)
         argv = [KUBEADM, "join", "--config", CONFIG_PATH]
-        _run_once(node, argv, config, secrets_=self.join.secrets, timeouts=self.config.timeouts)
+        timeouts = self.config.timeouts
+        _run(node, argv, config, self.join.secrets, timeouts, patience_seconds=timeouts.tls_bootstrap_seconds)
         return f"joined {self.join.endpoint}"
 
 
@@ -191,6 +189,20 @@ def _check_done(view: NodeView, wanted: tuple[str, ...], change: str) -> CheckRe
     if view.stat(BEGUN_MARK) is not None:
         return CheckResult(False, "an earlier run stopped half way", (f"{change}, again",))
     return judged([change] if missing else [], "done before")
+
+
+def _run(
+    node: Node, argv: list[str], config: str, secrets_: tuple[str, ...], timeouts: Timeouts, *, patience_seconds: int
+) -> None:
+    """Attempts until one ends well, or ends for another reason than having given up early."""
+    ends_seconds = node.now_seconds() + patience_seconds
+    while True:
+        try:
+            return _run_once(node, argv, config, secrets_=secrets_, timeouts=timeouts)
+        except CommandError as error:
+            gave_up = any(sign in (error.got or "") for sign in _GAVE_UP_EARLY)
+            if not gave_up or node.now_seconds() >= ends_seconds:
+                raise
 
 
 def _run_once(node: Node, argv: list[str], config: str, *, secrets_: tuple[str, ...], timeouts: Timeouts) -> None:
