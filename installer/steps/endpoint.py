@@ -3,7 +3,7 @@
 ``kubeadm join`` needs the endpoint before it starts the kubelet that runs static pods: it takes the endpoint's name
 from the cluster, whatever address it was given for discovery. So the bundle's HAProxy image is run by containerd alone
 until the kubelet runs the same image with the same file. Both may listen at once (HAProxy sets SO_REUSEPORT, and both
-run as the same user), so the one takes over from the other without a gap. See docs/adr/0010-local-endpoint.md.
+run as the same user), so the one takes over from the other without a gap. See docs/adr/0014-local-endpoint.md.
 """
 
 from __future__ import annotations
