@@ -36,11 +36,11 @@ _MARGIN_SECONDS = 900.0
 _INIT_TOKEN_TTL_SECONDS = 900
 """kubeadm makes a token in any case; this one nobody learns of, so it ends soon. Joining ones come afterwards."""
 
-_GAVE_UP_EARLY = ("error execution phase wait-control-plane", "error uploading crisocket")
+_GAVE_UP_EARLY = ("error execution phase wait-control-plane", "context deadline exceeded", "Client.Timeout exceeded")
 """Where kubeadm ends although time is left, and another attempt goes on from what the first one has started.
 
 1.30 waits four minutes for the control plane, whatever its configuration says: it reads ``timeoutForControlPlane`` only
-to migrate it. A join that has its certificate notes the node's socket, and ends at the first answer that is late.
+to migrate it. A join ends at the first answer that takes the API more than ten seconds.
 """
 
 _OWN_LEFTOVERS = (

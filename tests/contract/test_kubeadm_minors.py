@@ -1,6 +1,6 @@
 """Real kubeadms, compiled from upstream's source, are given what this install writes for their release.
 
-Only what is in the lab's cache is asked here; ``make e2e`` compiles the newest and asks the same.
+Only what is in the lab's cache is asked here; ``make e2e-minors`` compiles the newest and asks the same.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ ATTEMPTS = 2
 KUBERNETES = "1.30"
 
 
-def built(phases: Phases, config: pytest.Config, folder: Path) -> Path:
-    """The media set, built from the profile the options name."""
+def built(phases: Phases, config: pytest.Config, folder: Path, cni: str) -> Path:
+    """The media set with the pod network ``cni``, built from the profile the options name."""
     profile: str = config.getoption("--profile")
+    if (profile, cni) == ("real", "flannel"):
+        profile = "real-flannel"
     binaries: str | None = config.getoption("--binaries")
     with ExitStack() as stack:
         with phases.phase(f"Serve the {profile} upstream (the first time, this compiles Kubernetes)") as phase:
@@ -30,7 +32,7 @@ def built(phases: Phases, config: pytest.Config, folder: Path) -> Path:
             phase.say(upstream.files or "the true upstreams")
         with phases.phase("Build the bundle and verify it") as phase:
             runtime = "catalogue" if profile == "internet" else "host"
-            options = ["--k8s", KUBERNETES, "--cni", "flannel", "--runtime", runtime]
+            options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
             return build(options, folder / "dist", phase.say)
 

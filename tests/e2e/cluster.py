@@ -1,4 +1,4 @@
-"""What an operator does on the machines of the journey: install, carry files, look."""
+"""What an operator does on the machines of the journey: install, carry files, connect the pod networks, look."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from tests.lab.proof import KUBECTL, ProofError
 INSTALL_SECONDS = 2400.0
 READY_SECONDS = 900.0
 POLL_SECONDS = 3.0
-NETWORK_NAMESPACE = "kube-flannel"
-NAMESPACES = ("kube-system", NETWORK_NAMESPACE)
+SYSTEM_NAMESPACE, NETWORK_NAMESPACE = "kube-system", "kube-flannel"
 CONFIG = "/root/cluster.yaml"
 JOIN_WRITTEN = "/var/lib/airgap-bundle/join.yaml"
 JOIN_CARRIED = "/root/join.yaml"
@@ -67,6 +66,32 @@ def objects(control_plane: Machine, arguments: str) -> list[dict[str, Any]]:
     """The items of ``kubectl get``."""
     items: list[dict[str, Any]] = json.loads(kubectl(control_plane, f"get {arguments} -o json"))["items"]
     return items
+
+
+def connect_pods(control_plane: Machine, machines: tuple[Machine, ...]) -> str:
+    """Give each node a bridge for its pods and a route to the pods of the others; what was set."""
+    networks = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in objects(control_plane, "nodes")}
+    for machine in machines:
+        machine.must("mkdir -p /etc/cni/net.d")
+        machine.write("/etc/cni/net.d/10-lab.conflist", _conflist(networks[machine.name]).encode())
+        for other in machines:
+            if other is not machine:
+                machine.must(f"ip route replace {networks[other.name]} via {other.address}")
+    return ", ".join(f"{name} has pods in {network}" for name, network in networks.items())
+
+
+def _conflist(network: str) -> str:
+    plugins = [
+        {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "hairpinMode": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": network}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ]
+    return json.dumps({"cniVersion": "1.0.0", "name": "lab", "plugins": plugins}, indent=2)
 
 
 def used_images(control_plane: Machine, namespace: str) -> set[str]:

@@ -109,7 +109,7 @@ class HighAvailability:
 
     def _all_ready(self, control_plane: Machine, names: set[str], phase: Phase) -> None:
         cluster.wait_for("every node Ready", lambda: cluster.ready_nodes(control_plane) == names)
-        for namespace in cluster.NAMESPACES:
+        for namespace in (cluster.SYSTEM_NAMESPACE, cluster.NETWORK_NAMESPACE):
             cluster.wait_for_pods(control_plane, namespace)
         phase.say(cluster.kubectl(control_plane, "get nodes,pods -A -o wide"))
 

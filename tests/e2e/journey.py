@@ -61,12 +61,21 @@ spec:
 
 @dataclass(frozen=True)
 class Journey:
-    """One attempt on fresh machines. ``disk`` holds the media set ``media``; ``folder`` takes the evidence."""
+    """One attempt on fresh machines. ``disk`` holds the media set ``media``; ``folder`` takes the evidence.
+
+    ``cni`` is the pod network the bundle carries; with ``none`` the pods are connected by its bridge plugin.
+    """
 
     phases: Phases
     folder: Path
     media: str
     disk: Path
+    cni: str
+
+    @property
+    def _namespaces(self) -> tuple[str, ...]:
+        own = () if self.cni == "none" else (cluster.NETWORK_NAMESPACE,)
+        return (cluster.SYSTEM_NAMESPACE, *own)
 
     def run(self) -> None:
         """Raises at the first thing that does not hold, with everything that explains it in ``folder``."""
@@ -100,7 +109,10 @@ class Journey:
             worker.write(cluster.JOIN_CARRIED, control_plane.read(cluster.JOIN_WRITTEN))
             worker.write(cluster.CONFIG, cluster.CLUSTER_YAML.encode())
             joined_seconds = cluster.install(worker, self.media, AS_WORKER, phase)
-        with self.phases.phase("The bundled pod network connects the pods; both nodes become Ready") as phase:
+        how = "bridge plugin" if self.cni == "none" else self.cni
+        with self.phases.phase(f"The bundled {how} connects the pods; both nodes become Ready") as phase:
+            if self.cni == "none":
+                phase.say(cluster.connect_pods(control_plane, machines))
             self._both_ready(control_plane, phase)
         with self.phases.phase("A pod on the worker answers the control-plane node") as phase:
             self._pod_answers(control_plane, worker, phase)
@@ -134,7 +146,7 @@ class Journey:
     def _both_ready(self, control_plane: Machine, phase: Phase) -> None:
         both = {"cp-1", "worker-1"}
         cluster.wait_for("both nodes Ready", lambda: cluster.ready_nodes(control_plane) == both)
-        for namespace in cluster.NAMESPACES:
+        for namespace in self._namespaces:
             cluster.wait_for_pods(control_plane, namespace)
         phase.say(cluster.kubectl(control_plane, "get nodes -o wide"))
         phase.say(cluster.kubectl(control_plane, "get pods -A -o wide"))
@@ -172,11 +184,11 @@ class Journey:
         control_plane, _worker = machines
         version = bundled_version(Path(self.media))
         phase.say(proof.prove_silence(switch, machines))
-        phase.say(proof.prove_already_present(control_plane, cluster.NAMESPACES))
-        network = cluster.used_images(control_plane, cluster.NETWORK_NAMESPACE)
-        phase.say(f"the pod network runs {', '.join(sorted(network))}")
+        phase.say(proof.prove_already_present(control_plane, self._namespaces))
+        used = {name for space in self._namespaces[1:] for name in cluster.used_images(control_plane, space)}
+        phase.say(f"the pod network runs {', '.join(sorted(used)) or 'a plugin and no pods'}")
         for machine in machines:
-            phase.say(f"{machine.name}: {proof.prove_pinned(machine, network)}")
+            phase.say(f"{machine.name}: {proof.prove_pinned(machine, used)}")
             phase.say(f"{machine.name}: {proof.prove_pause(machine, version)}")
             phase.say(f"{machine.name}: {proof.prove_no_pull(machine, proof.pause_reference(machine))}")
         phase.say(proof.prove_silence(switch, machines))

@@ -20,7 +20,7 @@ def test_a_cluster_works_on_with_a_control_plane_powered_off(pytestconfig: pytes
     shutil.rmtree(evidence, ignore_errors=True)
     phases = Phases()
     try:
-        media = built(phases, pytestconfig, tmp_path)
+        media = built(phases, pytestconfig, tmp_path, "flannel")
         with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
             disk = media_disk(media, tmp_path / "media.img")
             node_root()

@@ -20,11 +20,12 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
     shutil.rmtree(evidence, ignore_errors=True)
     phases = Phases()
     try:
-        media = built(phases, pytestconfig, tmp_path)
+        cni: str = pytestconfig.getoption("--cni")
+        media = built(phases, pytestconfig, tmp_path, cni)
         with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
             disk = media_disk(media, tmp_path / "media.img")
             node_root()
         place = f"{MEDIA_MOUNT}/{media.name}"
-        attempt(evidence, lambda folder: Journey(phases, folder, place, disk).run())
+        attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni).run())
     finally:
         print(f"\nEach phase with its time and what it said\n\n{phases.report()}\n\nlogs: {evidence}")

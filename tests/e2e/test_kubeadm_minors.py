@@ -1,4 +1,4 @@
-"""``make e2e``: a real kubeadm of the newer configuration API is asked, and compiled first where it is not there yet.
+"""``make e2e-minors``: a real kubeadm of the newer configuration API is asked, and compiled first where it must be.
 
 Those of the other releases are asked where they are in the lab's cache: each takes minutes to compile.
 """

@@ -204,7 +204,7 @@ def test_an_archive_without_helm_is_named(upstream: Upstream, store: Store) -> N
 
 @pytest.fixture
 def real_helm() -> bytes:
-    build = next((build for build in compiled.BUILDS if build.module == "helm"), None)
+    build = next((build for build in compiled.NETWORK_BUILDS if build.module == "helm"), None)
     folder = built_already(build) if build else None
     if folder is None:
         pytest.skip("helm is not compiled here; the lab's real profile does it")

@@ -24,7 +24,7 @@ import yaml
 
 from installer.bundle import mediatypes
 from tests.lab.profiles import flannel
-from tests.lab.profiles.compiled import BUILDS, FLANNEL, HELM
+from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS
 from tests.lab.toolchain import built_already
 
 ROOT = Path(__file__).parents[2]
@@ -205,7 +205,7 @@ def test_binaries_are_for_the_real_profile_only(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Path]:
     """Helm and flannel's programs by name, where a real upstream was made before; nothing is compiled for a test."""
-    builds = [build for build in BUILDS if build.module in ("helm", "flannel", "flannel-cni-plugin")]
+    builds = list(NETWORK_BUILDS)
     folders = {build.module: built_already(build) for build in builds}
     if missing := [module for module, folder in folders.items() if folder is None]:
         pytest.skip(f"not compiled here yet: {', '.join(missing)}")

@@ -19,7 +19,8 @@ from tests.lab.profiles import mini, real
 from tests.lab.progress import timed
 from tests.lab.registry import running_registry
 
-PROFILES = ("mini", "real", "internet")
+PROFILES = ("mini", "real", "real-flannel", "internet")
+_REAL = ("real", "real-flannel")
 _FILE_HOSTS = ("dl.k8s.io", "github.com", "get.helm.sh")
 _SOURCES = [
     Path(__file__).parent / name
@@ -50,9 +51,9 @@ class Served:
 def serving(profile: str, folder: Path, *, binaries: Path | None = None) -> Iterator[Served]:
     """Serves ``profile`` while the block runs; ``folder`` gets ``mirror.yaml``, ``catalog/`` and ``parts.json``.
 
-    ``binaries`` is a folder of release binaries to serve in the ``real`` profile instead of compiling them.
+    ``binaries`` is a folder of release binaries to serve in a ``real`` profile instead of compiling them.
     """
-    if binaries is not None and profile != "real":
+    if binaries is not None and profile not in _REAL:
         raise LabError("release binaries belong to the real profile", wanted="--profile real", got=profile)
     folder.mkdir(parents=True, exist_ok=True)
     if profile == "internet":
@@ -82,11 +83,12 @@ def made_tree(profile: str, binaries: Path | None = None) -> Path:
         key = key_of(*_SOURCES, *mini.inputs())
         make = mini.make
     else:
+        has_network = profile == "real-flannel"
         given = real.given_binaries(binaries)
-        key = key_of(*_SOURCES, *real.inputs(given))
+        key = key_of(*_SOURCES, *real.inputs(given, has_network=has_network))
 
         def make(out: Path) -> None:
-            real.make(out, given)
+            real.make(out, given, has_network=has_network)
 
     with timed("upstream", f"{profile}"):
         return cached("upstream", f"{profile}-{key}", make)

@@ -63,6 +63,8 @@ BUILDS = (
         {"crictl": "github.com/kubernetes-sigs/cri-tools/cmd/crictl"},
         {"github.com/kubernetes-sigs/cri-tools/pkg/version.Version": f"v{CRICTL}"},
     ),
+)
+NETWORK_BUILDS = (
     GoBuild(
         "helm",
         {"helm": "helm.sh/helm/v3/cmd/helm"},

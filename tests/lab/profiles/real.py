@@ -1,4 +1,7 @@
-"""``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names."""
+"""``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names.
+
+``real-flannel`` (``has_network``) has helm and a pod network beside it, which take as long again to compile.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from tests.lab import debian
 from tests.lab.cache import key_of
 from tests.lab.images import ImageConfig, ImageParts, image, layer
 from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, flannel, haproxy, pieces
-from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM
+from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM, NETWORK_BUILDS
 from tests.lab.progress import say, timed
 from tests.lab.registry import running_registry
 from tests.lab.release_tree import ReleaseTree, archive
-from tests.lab.toolchain import build_key, built
+from tests.lab.toolchain import GoBuild, build_key, built
 
 _COMPILED = "compiled from upstream's source"
 _COMPILED_OTHERWISE = {"flannel": flannel.PLUGIN_MADE}
@@ -23,39 +26,46 @@ _CONTAINERD_SANDBOX = "registry.k8s.io/pause:3.10"
 
 def given_binaries(folder: Path | None) -> dict[str, Path]:
     """The release binaries in ``folder`` by program name; those that are not there are compiled."""
-    names = [name for build in BUILDS for name in build.programs]
+    names = [name for build in (*BUILDS, *NETWORK_BUILDS) for name in build.programs]
     given = {name: folder / name for name in names if folder is not None and (folder / name).is_file()}
     if folder is not None:
         say("binaries", f"from {folder}: {', '.join(given) or 'none'}")
     return given
 
 
-def inputs(given: Mapping[str, Path]) -> list[str]:
+def _builds(*, has_network: bool) -> tuple[GoBuild, ...]:
+    return (*BUILDS, *NETWORK_BUILDS) if has_network else BUILDS
+
+
+def inputs(given: Mapping[str, Path], *, has_network: bool) -> list[str]:
     """What the profile is made from, for the key of its tree."""
     packages = debian.candidates(
         [*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *flannel.PACKAGES, *haproxy.PACKAGES]
     )
     return [
         repr(packages),
-        *(build_key(build) for build in BUILDS),
+        *(build_key(build) for build in _builds(has_network=has_network)),
         *(key_of(name, path) for name, path in given.items()),
     ]
 
 
-def make(out: Path, given: Mapping[str, Path]) -> None:
+def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
     """Fills ``out`` with the tree."""
     programs = dict(given)
-    for build in BUILDS:
+    for build in _builds(has_network=has_network):
         if not set(build.programs) <= set(given):
             programs |= {name: built(build) / name for name in build.programs if name not in given}
 
     def made(name: str) -> str:
         return _GIVEN if name in given else _COMPILED_OTHERWISE.get(name, _COMPILED)
 
-    tree = ReleaseTree(out, "real", KUBERNETES)
+    tree = ReleaseTree(out, "real-flannel" if has_network else "real", KUBERNETES)
     with timed("release", "release files"):
         _add_files(tree, programs, made)
-    networks = flannel.images(programs)
+        if has_network:
+            tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
+            tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
+    networks = flannel.images(programs) if has_network else []
     count = len(IMAGES) + len(networks) + len(ENDPOINT_IMAGES)
     with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
@@ -79,8 +89,6 @@ def _add_files(tree: ReleaseTree, programs: Mapping[str, Path], made: Callable[[
     tree.add_containerd(CONTAINERD, archive(containerd), made("containerd"), facts)
     pieces.add_debian_runc_and_plugins(tree)
     tree.add_file("crictl", CRICTL, archive({"crictl": programs["crictl"]}), made("crictl"))
-    tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
-    tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
 
 
 def _image(program: str, programs: Mapping[str, Path]) -> ImageParts:
