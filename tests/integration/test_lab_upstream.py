@@ -205,11 +205,12 @@ def test_binaries_are_for_the_real_profile_only(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Path]:
     """Helm and flannel's programs by name, where a real upstream was made before; nothing is compiled for a test."""
-    builds = list(NETWORK_BUILDS)
-    folders = {build.module: built_already(build) for build in builds}
+    folders = {build.module: built_already(build) for build in NETWORK_BUILDS}
     if missing := [module for module, folder in folders.items() if folder is None]:
         pytest.skip(f"not compiled here yet: {', '.join(missing)}")
-    return {name: folder / name for build in builds if (folder := folders[build.module]) for name in build.programs}
+    return {
+        name: folder / name for build in NETWORK_BUILDS if (folder := folders[build.module]) for name in build.programs
+    }
 
 
 def said(*argv: str | Path, **environment: str) -> str:
