@@ -6,6 +6,7 @@ import _thread
 import io
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -149,6 +150,15 @@ def test_every_failure_is_reported(parts: Parts, upstream: Upstream, build: _Bui
     assert upstream.url + path in str(caught.value.where)
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Python's own handling of Ctrl-C, which a run that a shell put in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(
     parts: Parts, upstream: Upstream, build: _Build, tmp_path: Path
 ) -> None:
