@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from installer import cli
+from installer.errors import OperatorError
+from installer.execute import StepFinished
+from installer.report import TextReport
 from tests.fakes.machine import Machine
 from tests.unit.test_cluster_config import JOIN
 
@@ -78,3 +82,19 @@ def desk_with(
     monkeypatch.delenv(cli.MEDIA_VARIABLE, raising=False)
     monkeypatch.setenv(cli.RUNTIME_VARIABLE, "/opt/airgap-bundle/runtime/abc")
     return found
+
+
+def cut_off_after_each_step(desk: Desk, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Runs a command again and again, each time cut off one step later, until it ends well; how often it was."""
+    step, cut = TextReport.step, 0
+
+    def cuts(report: TextReport, event: Any) -> None:
+        step(report, event)
+        if isinstance(event, StepFinished) and event.number == cut + 1:
+            raise OperatorError("cut off")
+
+    monkeypatch.setattr(TextReport, "step", cuts)
+    while (done := desk.run(*words))[0] != 0:
+        assert "cut off" in done[1], done[1]
+        cut += 1
+    return cut

@@ -165,14 +165,11 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def small_bundle(
-    containerd_version: str = "1.7.27", pause: str = PAUSE, addons: tuple[BundledAddon, ...] = ()
-) -> SmallBundle:
-    """A bundle of Kubernetes 1.30.14 for linux/amd64; with ``addons``, their charts, an image each and Helm."""
-    make = Maker()
+def _files(make: Maker, containerd_version: str) -> tuple[BundledFile, ...]:
+    """The release files that every node gets."""
     plugins = ("bridge", "host-local", "portmap")
     cni = {"./LICENSE": b"license"} | {f"./{name}": name.encode() for name in plugins}
-    files: tuple[BundledFile, ...] = (
+    return (
         make.binary("kubeadm", "/usr/local/bin/kubeadm"),
         make.binary("kubelet", "/usr/local/bin/kubelet"),
         make.binary("kubectl", "/usr/local/bin/kubectl"),
@@ -186,6 +183,14 @@ def small_bundle(
         make.archive("cni-plugins", "1.6.2", {"/": "/opt/cni/bin/"}, cni),
         make.archive("crictl", "1.30.1", {"crictl": "/usr/local/bin/crictl"}, {"crictl": b"crictl", "README": b"-"}),
     )
+
+
+def small_bundle(
+    containerd_version: str = "1.7.27", pause: str = PAUSE, addons: tuple[BundledAddon, ...] = ()
+) -> SmallBundle:
+    """A bundle of Kubernetes 1.30.14 for linux/amd64; with ``addons``, their charts, an image each and Helm."""
+    make = Maker()
+    files = _files(make, containerd_version)
     images = tuple(
         make.image(f"registry.k8s.io/{name}", roles)
         for name, roles in (

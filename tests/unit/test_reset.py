@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from installer.errors import OperatorError
-from installer.execute import StepFinished
 from installer.installed import PATH as RECORD_PATH
 from installer.journal import read_kept, read_runs
 from installer.render.fstab import PATH as FSTAB
-from installer.report import TextReport
-from tests.fakes.desk import Desk
+from tests.fakes.desk import Desk, cut_off_after_each_step
 from tests.fakes.network import PacketFilter
 from tests.fakes.systemd import Unit
 from tests.unit.test_leftovers import KUBERNETES, SITE, link, merged
@@ -173,19 +170,7 @@ def test_a_reset_that_is_cut_off_after_any_step_goes_on(desk: Desk, monkeypatch:
     before, lived = desk.machine.node.entries(), live(desk)
     assert desk.run("--role", "cp")[0] == 0
     in_use(desk)
-    step = TextReport.step
-    cut = 0
-
-    def cuts(report: TextReport, event: Any) -> None:
-        step(report, event)
-        if isinstance(event, StepFinished) and event.number == cut + 1:
-            raise OperatorError("cut off")
-
-    monkeypatch.setattr(TextReport, "step", cuts)
-    while (done := desk.run("reset", "--yes"))[0] != 0:
-        assert "cut off" in done[1], done[1]
-        cut += 1
-    assert cut >= 14
+    assert cut_off_after_each_step(desk, monkeypatch, "reset", "--yes") >= 14
     assert desk.machine.node.entries() == before
     assert live(desk) == lived
     assert desk.machine.node.stat(RECORD_PATH) is None

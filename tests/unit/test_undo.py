@@ -15,7 +15,7 @@ from installer.lines import take_back
 from installer.recording import RecordingNode
 from installer.report import TextReport
 from installer.undo import plan_undo, run_to_undo
-from tests.fakes.desk import Desk
+from tests.fakes.desk import Desk, cut_off_after_each_step
 from tests.fakes.machine import StoredName
 from tests.fakes.node import FakeNode
 from tests.fakes.systemd import Unit
@@ -129,18 +129,7 @@ def test_an_undo_that_is_cut_off_after_any_step_goes_on(desk: Desk, monkeypatch:
     a_site(desk)
     before, lived = desk.machine.node.entries(), live(desk)
     fail_before(desk, monkeypatch, KUBEADM)
-    step, cut = TextReport.step, 0
-
-    def cuts(report: TextReport, event: Any) -> None:
-        step(report, event)
-        if isinstance(event, StepFinished) and event.number == cut + 1:
-            raise OperatorError("cut off")
-
-    monkeypatch.setattr(TextReport, "step", cuts)
-    while (done := desk.run("undo", "--yes"))[0] != 0:
-        assert "cut off" in done[1], done[1]
-        cut += 1
-    assert cut >= 6
+    assert cut_off_after_each_step(desk, monkeypatch, "undo", "--yes") >= 6
     assert desk.machine.node.entries() == before
     assert live(desk) == lived
 
