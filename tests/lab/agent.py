@@ -1,4 +1,4 @@
-"""The lab's way to run commands in a machine: the QEMU guest agent over a virtio-serial port.
+"""The lab's way to run commands in a machine: the QEMU guest agent over a serial line of the machine.
 
 Nothing of it touches a network, so the machine's network carries only what the machine itself sends. Output is read
 while a command runs and the exit code comes at its end, however long it takes.
@@ -14,13 +14,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.lab.errors import LabError
 
 REPLY_SECONDS = 60.0
-CHUNK_BYTES = 256 * 1024
+READ_BYTES = 256 * 1024
+WRITE_BYTES = 2 * 1024  # with its JSON less than a terminal holds unread, because a serial line may be one
 SHOWN_LINES = 30
 OUTPUT_FOLDER = "/run/lab"
 ENVIRONMENT = {
@@ -55,11 +55,11 @@ class AgentError(LabError):
 
 
 class GuestAgent:
-    """A connection to the guest agent of one machine, over the unix socket at ``path``."""
+    """A connection to the guest agent of one machine."""
 
-    def __init__(self, path: Path, alive: Callable[[], bool]) -> None:
-        """``alive`` says whether the machine still runs; waiting ends at once when it does not."""
-        self._path = path
+    def __init__(self, line: Callable[[], socket.socket], alive: Callable[[], bool]) -> None:
+        """``line`` opens the way to it; waiting ends when ``alive`` says that the machine does not run."""
+        self._line_to = line
         self._alive = alive
         self._socket: socket.socket | None = None
         self._pending = b""
@@ -127,7 +127,7 @@ class GuestAgent:
         try:
             data = b""
             while True:
-                part = self.call("guest-file-read", handle=handle, count=CHUNK_BYTES)
+                part = self.call("guest-file-read", handle=handle, count=READ_BYTES)
                 data += base64.b64decode(part["buf-b64"])
                 if part["eof"]:
                     return data
@@ -138,8 +138,8 @@ class GuestAgent:
         """Create or replace a (small) file in the machine; its folder must be there."""
         handle = self.call("guest-file-open", path=path, mode="w")
         try:
-            for start in range(0, len(data), CHUNK_BYTES):
-                part = base64.b64encode(data[start : start + CHUNK_BYTES]).decode("ascii")
+            for start in range(0, len(data), WRITE_BYTES):
+                part = base64.b64encode(data[start : start + WRITE_BYTES]).decode("ascii")
                 self.call("guest-file-write", **{"handle": handle, "buf-b64": part})
             self.call("guest-file-flush", handle=handle)
         finally:
@@ -157,8 +157,7 @@ class GuestAgent:
         return int(reply["pid"])
 
     def _open(self) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(self._path))
+        self._socket = self._line_to()
         self._pending = b""
 
     def _synchronise(self, deadline: float) -> None:
@@ -198,7 +197,10 @@ class GuestAgent:
                 raise AgentError("the machine closed the agent's line")
             self._pending += received
         line, _, self._pending = self._pending.partition(b"\n")
-        answer = json.loads(line.lstrip(b"\xff"))
+        try:
+            answer = json.loads(line.lstrip(b"\xff"))
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict):
             raise AgentError("the agent does not answer as agents do", got=repr(line[:200]))
         return answer
@@ -222,7 +224,7 @@ class _Tail:
             except AgentError:
                 return  # not there yet, or the command could not even start
         while True:
-            part = self._agent.call("guest-file-read", handle=self._handle, count=CHUNK_BYTES)
+            part = self._agent.call("guest-file-read", handle=self._handle, count=READ_BYTES)
             data = base64.b64decode(part["buf-b64"])
             if data:
                 self._parts.append(data)

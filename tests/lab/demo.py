@@ -6,9 +6,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.lab.accelerator import host
 from tests.lab.builds import build, bundled_version
 from tests.lab.errors import LabError
-from tests.lab.machine import Machine, accelerator, media_disk
+from tests.lab.machine import Machine, media_disk
 from tests.lab.phases import Phase, Phases
 from tests.lab.proof import pause_answers, prove_no_pull, prove_pause, prove_pinned, prove_silence
 from tests.lab.rootfs import node_root
@@ -43,7 +44,7 @@ def show() -> None:
         folder = Path(scratch)
         with phases.phase("Prepare a bare Debian for the throwaway node: no Python, no zstd") as phase:
             node_root()
-            phase.say(f"runs by {accelerator().upper()}; kept for the next time")
+            phase.say(f"runs by {host().accelerator.upper()}; kept for the next time")
         media = _connected_side(phases, folder)
         _isolated_side(phases, folder, media)
     print(ENDING)

@@ -26,8 +26,9 @@ IPTABLES_PACKAGES = (
     "libnfnetlink0",
     "libnftnl11",
     "libxtables12",
+    "netbase",
 )
-"""What kube-proxy and flannel call, and the libraries of that; nothing else of a distribution is in their images."""
+"""What kube-proxy and flannel call, the libraries of that, and netbase, from which ipset learns what ``tcp`` is."""
 _NOT_IN_IMAGES = ("usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit")
 _IPTABLES_LINKS = {
     f"usr/sbin/{name}": "xtables-nft-multi"
