@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.lab.errors import LabError
 from tests.lab.machine import Machine
@@ -101,12 +102,17 @@ def used_images(control_plane: Machine, namespace: str) -> set[str]:
     return {item["image"] for item in containers}
 
 
-def wait_for(what: str, holds: Callable[[], bool], timeout_seconds: float = READY_SECONDS) -> None:
-    """Wait until ``holds`` says so; the error names ``what`` was waited for."""
+def wait_for(
+    what: str,
+    holds: Callable[[], bool],
+    timeout_seconds: float = READY_SECONDS,
+    seen: Callable[[], str] = lambda: "",
+) -> None:
+    """Wait until ``holds`` says so; the error names ``what`` was waited for and what is ``seen`` instead."""
     deadline = time.monotonic() + timeout_seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise ProofError(f"not within {timeout_seconds:.0f} s: {what}")
+            raise ProofError(f"not within {timeout_seconds:.0f} s: {what}", got=seen() or None)
         time.sleep(POLL_SECONDS)
 
 
@@ -125,6 +131,7 @@ def wait_for_pods(control_plane: Machine, namespace: str) -> None:
     wait_for(
         f"every pod of {namespace} Ready",
         lambda: set(ready_pods(control_plane, f"-n {namespace}").values()) == {True},
+        seen=lambda: kubectl(control_plane, f"get pods -n {namespace} -o wide"),
     )
 
 
@@ -133,10 +140,22 @@ def _condition(item: Mapping[str, Any], kind: str) -> bool:
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
 
 
-def http_get(machine: Machine, address: str, port: int, path: str) -> str:
-    """An HTTP response as a bare node can ask for it."""
-    request = f"GET {path} HTTP/1.0\\r\\n\\r\\n"
-    return machine.must(f"printf '{request}' | socat -T 20 -t 20 - TCP:{address}:{port},connect-timeout=20")
+def wait_for_answer(machine: Machine, url: str, body: str) -> None:
+    """Wait until ``url`` answers ``body``; a service is there once the node's kube-proxy has heard of its endpoint."""
+
+    def answer() -> str:
+        return _get(machine, url)
+
+    wait_for(f"{body} from {url} on {machine.name}", lambda: answer() == body, seen=answer)
+
+
+def _get(machine: Machine, url: str) -> str:
+    """The body of a response with status 200, else why there was none; asked as a bare node can ask."""
+    parts = urlsplit(url)
+    request = f"GET {parts.path} HTTP/1.0\\r\\n\\r\\n"
+    done = machine.run(f"printf '{request}' | socat -T 20 -t 20 - TCP:{parts.netloc},connect-timeout=20")
+    status, *_rest, body = done.stdout.splitlines() or ["", ""]
+    return body if done.code == 0 and " 200 " in status else done.ending()
 
 
 def collect(machine: Machine, folder: Path) -> None:

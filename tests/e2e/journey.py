@@ -163,10 +163,8 @@ class Journey:
         pod = cluster.kubectl(control_plane, "get pod hello -o jsonpath={.status.podIP}")
         service = cluster.kubectl(control_plane, "get service hello -o jsonpath={.spec.clusterIP}")
         for what, address, port in (("pod", pod, HELLO_PORT), ("service", service, 80)):
-            status, *_rest, body = cluster.http_get(control_plane, address, port, "/health").splitlines()
-            if "200" not in status or body != "OK":
-                raise ProofError(f"the {what} at {address} answered {status!r} {body!r}")
-            phase.say(f"{control_plane.name} -> {what} {address}:{port} on {worker.name}: {status}, {body}")
+            cluster.wait_for_answer(control_plane, f"http://{address}:{port}/health", "OK")
+            phase.say(f"{control_plane.name} -> {what} {address}:{port} on {worker.name}: OK")
 
     def _again(self, machine: Machine, command: str, first_seconds: float, phase: Phase) -> None:
         before = machine.must(_STATE)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.attempts import attempt, built
 from tests.e2e.journey import Journey
+from tests.lab.accelerator import prepare
 from tests.lab.builds import ROOT
 from tests.lab.machine import MEDIA_MOUNT, media_disk
 from tests.lab.phases import Phases
@@ -24,6 +25,7 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
         media = built(phases, pytestconfig, tmp_path, cni)
         with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
             disk = media_disk(media, tmp_path / "media.img")
+            prepare()
             node_root()
         place = f"{MEDIA_MOUNT}/{media.name}"
         attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni).run())
