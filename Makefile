@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup demo test e2e e2e-flannel e2e-minors e2e-ha lint format clean
+.PHONY: help setup demo test e2e e2e-flannel e2e-minors e2e-back e2e-ha lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ e2e-flannel: setup ## the same journey with the pod network of the bundle
 
 e2e-minors: setup ## the kubeadm of another minor, compiled, is given what is written for it
 	@$(PYTEST) tests/e2e/test_kubeadm_minors.py
+
+e2e-back: setup ## an install killed at every kind of step, undone, reset and made anew, on a data disk
+	@$(PYTEST) tests/e2e/test_back.py -s
 
 e2e-ha: setup ## three control planes and a worker, one powered off (four machines of 2 GiB)
 	@$(PYTEST) tests/e2e/test_ha.py -s

@@ -109,9 +109,7 @@ class Machine:
         )
 
     def start(self) -> None:
-        """Switch the machine on and wait until commands run in it. The media come back as they were."""
-        for number in range(1, 1 + len(self._disks)):
-            self._hardware.overlay(number).unlink(missing_ok=True)
+        """Switch the machine on and wait until commands run in it."""
         with (self._folder / f"{self.name}.host").open("ab") as messages:
             self._running = host().boot(self._hardware, messages)
         try:
