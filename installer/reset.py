@@ -15,7 +15,7 @@ from installer.node import Node, NodeView
 from installer.recording import RecordingNode
 from installer.render import fstab, route
 from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles, RestoreSiteConfig
-from installer.steps.datadisk import ReleaseDataDisk
+from installer.steps.datadisk import DATA_DISK_STAYS, ReleaseDataDisk
 from installer.steps.goback import RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
 from installer.steps.imagestore import CTR
 from installer.steps.leftovers import RemoveVirtualServers, remove_leftovers
@@ -118,7 +118,7 @@ def _notes(
         notes.append(f"containerd, its settings and its data stay: others use it, in namespace {', '.join(others)}")
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")
     if not others and fstab.ours(view.read_text(fstab.PATH) or "") is not None:
-        notes.append("the data disk keeps its file system, empty, and is taken again by the next install")
+        notes.append(DATA_DISK_STAYS)
     if record:
         notes.append(f"the API keeps the node; on a control-plane node:  kubectl delete node {record.node_name}")
         notes += [f"{folder} held something before and is left alone" for folder in record.foreign_folders]

@@ -12,7 +12,9 @@ from installer.installed import PATH, Installed
 from installer.journal import Run, open_journal, read_runs
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
+from installer.render import fstab
 from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles
+from installer.steps.datadisk import DATA_DISK_STAYS, ReleaseDataDisk
 from installer.steps.goback import RestoreImages, RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
 from installer.steps.imagestore import ImageStore
 
@@ -59,10 +61,12 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
     is_first = PATH in of_run and of_run[PATH][0].before.kind == "absent"
     folders = record.data_folders if record and is_first else ()
     images = () if record and record.containerd_root in folders else (_images(run),)
+    release = (ReleaseDataDisk(id="undo/data-disk"),) if fstab.DROP_IN_PATH in of_run and is_first else ()
     steps: tuple[Step, ...] = (
         *images,
         StopUnits(commands.units, files, id="undo/services", title="services stopped that this run set up"),
         RemoveData(folders, id="undo/data", title="no data of the services this run set up"),
+        *release,
         RemoveEmpty(DAEMON_FOLDERS if is_first else (), id="undo/empty"),
         files,
         RestoreUnits(commands.units, id="undo/units"),
@@ -70,6 +74,8 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
         RestoreSwap(commands.swaps, id="undo/swap"),
     )
     notes = [f"run {run.name}, {run.outcome}, is taken back"]
+    if release:
+        notes.append(DATA_DISK_STAYS)
     if commands.modules:
         notes.append(f"kernel modules stay loaded until a reboot: {', '.join(commands.modules)}")
     if changed_cluster(run):

@@ -17,6 +17,7 @@ _FORMAT_SECONDS = 1800.0
 """A large disk takes a while, a slow one longer."""
 _MOUNT_SECONDS = 300.0
 _GIGA = 1_000_000_000
+DATA_DISK_STAYS = "the data disk keeps its file system, empty, and is taken again by the next install"
 
 
 @dataclass(frozen=True)

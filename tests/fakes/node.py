@@ -186,12 +186,15 @@ class FakeNode:
         path = _clean(path)
         if self._children(path):
             raise OperatorError("cannot remove a path", where=path, got="Directory not empty")
+        if self._is_mount_point(path):
+            raise OperatorError("cannot remove a path", where=path, got="Device or resource busy")
         self._entries.pop(path, None)
 
     def remove_tree(self, path: str) -> None:
         """See :class:`~installer.node.Node`."""
         path = _clean(path)
-        for other in [name for name in self._entries if name == path or name.startswith(path + "/")]:
+        stays = self._is_mount_point(path)  # what is mounted there is emptied, and the kernel keeps the folder
+        for other in [name for name in self._entries if (name == path and not stays) or name.startswith(path + "/")]:
             del self._entries[other]
 
     def run(
@@ -221,6 +224,9 @@ class FakeNode:
             self.fed[words] = data
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         return replace(answer(self, data), argv=words)
+
+    def _is_mount_point(self, path: str) -> bool:
+        return f" / {path} " in (self.read_text("/proc/self/mountinfo") or "")
 
     def _put(self, path: str, entry: Entry) -> None:
         path = _clean(path)

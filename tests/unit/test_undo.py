@@ -16,6 +16,7 @@ from installer.recording import RecordingNode
 from installer.report import TextReport
 from installer.undo import plan_undo, run_to_undo
 from tests.fakes.desk import Desk, cut_off_after_each_step
+from tests.fakes.disk import DEVICE, ROOT, Disk
 from tests.fakes.machine import StoredName
 from tests.fakes.node import FakeNode
 from tests.fakes.systemd import Unit
@@ -63,6 +64,21 @@ def test_a_run_that_failed_before_kubeadm_is_taken_back_whole(desk: Desk, monkey
     code, said = desk.run("undo", "--yes")
     assert (code, "nothing to undo" in said) == (2, True)
     assert desk.run("--role", "cp")[0] == 0
+
+
+def test_a_data_disk_of_the_run_is_emptied_and_unmounted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(desk.machine.node, machine=True)
+    before, entries = disk.fstab, desk.machine.node.entries()
+    cut_before(monkeypatch, KUBEADM)
+    assert desk.run("--role", "cp", "--data-disk", DEVICE)[0] == 1
+    desk.machine.node.with_files({f"{ROOT}/blob": "b"})
+    assert disk.node.query(["findmnt", "--mountpoint", ROOT]).ok
+    code, said = desk.run("undo", "--yes")
+    assert code == 0, said
+    assert "the data disk keeps its file system" in said
+    assert not disk.node.query(["findmnt", "--mountpoint", ROOT]).ok
+    assert (disk.fstab, desk.machine.node.entries()) == (before, entries)
+    assert desk.run("--role", "cp", "--data-disk", DEVICE)[0] == 0
 
 
 @pytest.mark.parametrize("outcome", ["done", "failed"])
