@@ -11,6 +11,7 @@ from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
 from installer.foundcontainerd import FoundContainerd
 from installer.join import JoinFile
+from installer.nodeimages import node_images
 from installer.plan_endpoint import endpoint_steps
 from installer.proxymode import ProxyMode, decide
 from installer.render import containerd, crictl
@@ -57,14 +58,15 @@ def build_plan(
     platform = demand_platform(bundle.index, facts)
     demand_known(bundle.index, config)
     node = render.NodeIdentity(node_name(config, facts), address)
+    images = node_images(bundle.index, role, config.endpoint_mode)
     found = facts.runtime if facts.containerd_owner(config.containerd_owner) == "site" else None
     if found is not None:
         settings = site_settings(bundle.index, found)
-        runtime = _site_runtime_steps(bundle, role, platform, found, settings, has_registries=bool(config.registries))
+        runtime = _site_runtime_steps(bundle, images, platform, found, settings, has_registries=bool(config.registries))
     else:
         settings = runtime_settings(bundle.index, role, platform, config)
         version = _component(bundle.index, role, platform, _CONTAINERD).version
-        runtime = _runtime_steps(bundle, role, platform, version, settings)
+        runtime = _runtime_steps(bundle, images, platform, version, settings)
     left_out = () if found is None else (_CONTAINERD, _RUNC)
     before, after = ((), ()) if join else _addon_phases(bundle, platform, config, facts, node)
     mode = proxy_mode(config, bundle.index, facts)
@@ -148,22 +150,26 @@ def _file_steps(
 
 
 def _runtime_steps(
-    bundle: BundleContent, role: str, platform: Platform, version: str, settings: containerd.RuntimeSettings
+    bundle: BundleContent,
+    images: tuple[BundledImage, ...],
+    platform: Platform,
+    version: str,
+    settings: containerd.RuntimeSettings,
 ) -> tuple[Step, ...]:
     """The sandbox image is in the store, pinned, before the daemon restarts with a configuration that names it."""
     store = ImageStore(settings.socket, version, settings.snapshotter)
     return (
         ContainerdDaemon(version, settings),
-        ImportImages(bundle, role, platform, store),
+        ImportImages(bundle, images, platform, store),
         ContainerdConfig(version, settings),
         SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), store),
-        UnpinReplaced(store, pinned_names(bundle.index.images_for(role))),
+        UnpinReplaced(store, pinned_names(images)),
     )
 
 
 def _site_runtime_steps(
     bundle: BundleContent,
-    role: str,
+    images: tuple[BundledImage, ...],
     platform: Platform,
     found: FoundContainerd,
     settings: containerd.RuntimeSettings,
@@ -174,10 +180,10 @@ def _site_runtime_steps(
     store = ImageStore(settings.socket, found.version, settings.snapshotter, found.ctr)
     return (
         SiteContainerd(found),
-        ImportImages(bundle, role, platform, store),
+        ImportImages(bundle, images, platform, store),
         SiteConfig(found, settings, has_registries),
         SandboxAgreement(bundle.index.kubernetes, _pause(bundle.index), store, found.config_dump),
-        UnpinReplaced(store, pinned_names(bundle.index.images_for(role))),
+        UnpinReplaced(store, pinned_names(images)),
     )
 
 

@@ -9,6 +9,7 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
 from installer.node import DiskSpace
+from installer.nodeimages import node_images
 from installer.preflight.finding import Finding, Subject, ok, problem, warn
 
 ETCD_BYTES = 512_000_000
@@ -75,7 +76,8 @@ def folder_needs(subject: Subject) -> dict[str, int]:
 def image_bytes(subject: Subject, platform: Platform) -> int:
     """What the images take under containerd's root, which keeps a layer twice: as it came, and unpacked."""
     blobs = subject.index.descriptors()
-    chosen = [image for image in subject.index.images_for(subject.role) if platform in image.platforms]
+    of_node = node_images(subject.index, subject.role, subject.config.endpoint_mode)
+    chosen = [image for image in of_node if platform in image.platforms]
     stored = {digest for image in chosen for digest in image.blobs((platform,))}
     layers = {digest for image in chosen for digest in image.platforms[platform].layers}
     return sum(blobs[digest].size_bytes for digest in stored) + sum(unpacked_bytes(blobs[digest]) for digest in layers)

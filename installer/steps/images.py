@@ -22,10 +22,10 @@ _SLOWEST_BYTES_PER_SECOND = 250_000
 
 @dataclass(frozen=True)
 class ImportImages:
-    """Every image of ``role`` under all its names, with its digest, whole, and pinned."""
+    """Each of ``images`` under all its names, with its digest, whole, and pinned."""
 
     bundle: BundleContent
-    role: str
+    images: tuple[BundledImage, ...]
     platform: Platform
     store: ImageStore
     id: str = "images/import"
@@ -33,41 +33,37 @@ class ImportImages:
     @property
     def title(self) -> str:
         """What is wanted."""
-        return f"{count(len(self._images), 'image')} imported and pinned"
+        return f"{count(len(self.images), 'image')} imported and pinned"
 
     def check(self, view: NodeView) -> CheckResult:
         """Every name leads to the bundle's digest, complete and unpacked, and is pinned."""
         stored = self.store.read(view)
         if stored is None:
-            return CheckResult(False, "containerd does not answer", _imports(self._images))
-        lacking = lacking_images(self._images, stored)
+            return CheckResult(False, "containerd does not answer", _imports(self.images))
+        lacking = lacking_images(self.images, stored)
         recorded = recorded_pins(view)
         pins = [
             f"pin {name}"
-            for name in pinned_names(self._images)
+            for name in pinned_names(self.images)
             if name in stored and (name not in recorded or not stored[name].pinned)
         ]
-        return judged([*_imports(lacking), *pins], f"{count(len(self._images), 'image')}, pinned")
+        return judged([*_imports(lacking), *pins], f"{count(len(self.images), 'image')}, pinned")
 
     def apply(self, node: Node) -> str:
         """Imports and pins the sandbox image first, then the rest in one stream, each blob once."""
         stored = self.store.demand(node)
-        lacking = lacking_images(self._images, stored)
+        lacking = lacking_images(self.images, stored)
         pause = self.bundle.index.pause.reference
         first = [image for image in lacking if image.reference == pause]
         rest = [image for image in lacking if image.reference != pause]
-        if not recorded_pins(node) >= pinned_names(self._images):
-            record_pins(node, recorded_pins(node) | pinned_names(self._images))
+        if not recorded_pins(node) >= pinned_names(self.images):
+            record_pins(node, recorded_pins(node) | pinned_names(self.images))
         for group in (first, rest):
             if group:
                 self._import(node, group)
-        for name in unpinned_names([image for image in self._images if image not in lacking], stored):
+        for name in unpinned_names([image for image in self.images if image not in lacking], stored):
             self.store.pin(node, name)
         return f"{count(len(lacking), 'image')}, {size(self._size_bytes(lacking))}, pinned"
-
-    @property
-    def _images(self) -> tuple[BundledImage, ...]:
-        return self.bundle.index.images_for(self.role)
 
     def _size_bytes(self, images: Iterable[BundledImage]) -> int:
         sizes = self.bundle.index.descriptors()

@@ -107,7 +107,12 @@ def test_docker_s_file_which_disables_the_cri_is_made_fit_by_a_few_lines(site: S
     pause_image = next(found for found in bundle.index.images if str(found.reference) == PAUSE)
     agreement = SandboxAgreement("1.30.14", pause_image, store, site.found.config_dump)
     planned = site.step.check(site.node).changes
-    steps = (SiteContainerd(site.found), ImportImages(bundle, "cp", PLATFORM, store), site.step, agreement)
+    steps = (
+        SiteContainerd(site.found),
+        ImportImages(bundle, bundle.index.images_for("cp"), PLATFORM, store),
+        site.step,
+        agreement,
+    )
     done = carry_out(site.node, *steps)
     assert [result.outcome for result in done] == ["as wanted", "changed", "changed", "proven"]
     demand_wanted(site)

@@ -27,7 +27,7 @@ from tests.lab.toolchain import built
 
 
 def _import(lab: ContainerdLab, bundle: SmallBundle, role: str = "cp") -> ImportImages:
-    return ImportImages(bundle, role, PLATFORM, ImageStore(lab.socket))
+    return ImportImages(bundle, bundle.index.images_for(role), PLATFORM, ImageStore(lab.socket))
 
 
 def test_images_are_imported_pinned_and_left_alone_the_second_time(lab: ContainerdLab, node: LabNode) -> None:
@@ -126,7 +126,8 @@ def test_images_are_unpacked_for_another_snapshotter(lab: ContainerdLab, node: L
     node.write_file(render.CONFIG_PATH, render.config(containerd.version, settings).encode())
     assert lab.restart().ok, lab.log
     store = ImageStore(lab.socket, containerd.version, "native")
-    step = ImportImages(small_bundle(), "cp", PLATFORM, store)
+    bundle = small_bundle()
+    step = ImportImages(bundle, bundle.index.images_for("cp"), PLATFORM, store)
     assert [carry_out(node, step)[0].outcome, carry_out(node, step)[0].outcome] == ["changed", "as wanted"]
     assert not ImageStore(lab.socket, containerd.version).demand(node)[PAUSE].whole, "not for overlayfs"
 
