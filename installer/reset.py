@@ -7,6 +7,7 @@ from pathlib import Path
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
+from installer.foundcontainerd import FoundContainerd
 from installer.history import Change, CommandsBefore, UnitBefore, changes, commands_before, effective_runs
 from installer.install import Report, demand_root, listener, saved_config
 from installer.installed import CONFIG_PATH, PATH, Installed
@@ -17,10 +18,10 @@ from installer.render import fstab, route
 from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFiles, RestoreSiteConfig
 from installer.steps.datadisk import DATA_DISK_STAYS, ReleaseDataDisk
 from installer.steps.goback import RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
-from installer.steps.imagestore import CTR
+from installer.steps.imagestore import ImageStore
 from installer.steps.leftovers import RemoveVirtualServers, remove_leftovers
 from installer.steps.namespaces import EmptyNamespace, is_of_containerd, namespaces_of_others
-from installer.steps.reset import leave_cluster
+from installer.steps.reset import UnpinImages, leave_cluster
 from installer.steps.siteruntime import KEPT_SUFFIX, changed_files
 from installer.wording import count
 
@@ -54,13 +55,21 @@ def plan_reset(view: NodeView, journal_folder: Path) -> Plan:
         files, commands_before(effective), journal_folder, record, leftovers, keeps_containerd=bool(others) or is_site
     )
     steps: tuple[Step, ...] = (
-        *leave_cluster(ctr=(view.which("ctr") or CTR) if is_site else CTR),
+        *leave_cluster(),
         *((EmptyNamespace(),) if others and not is_site else ()),
-        *((RestoreSiteConfig(configs, journal_folder),) if is_site else ()),
+        *((RestoreSiteConfig(configs, journal_folder), *_unpinned(view)) if is_site else ()),
         *back,
     )
     notes = _notes(view, record, () if is_site else others, commands_before(effective), leftovers)
     return Plan((Phase("reset", steps),), (*notes, *_site_notes(record, edited)))
+
+
+def _unpinned(view: NodeView) -> tuple[Step, ...]:
+    """After the site's settings are back, so that its containerd has no reason to pin our sandbox image again."""
+    found = FoundContainerd.find(view)
+    if found is None:
+        return ()
+    return (UnpinImages(ImageStore(found.socket, found.version, found.snapshotter, found.ctr), found.config_dump),)
 
 
 def _site_notes(record: Installed | None, edited: list[str]) -> tuple[str, ...]:

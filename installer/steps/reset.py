@@ -1,4 +1,4 @@
-"""Taking a node out again: what kubeadm and this tool made is removed, what was imported is unpinned."""
+"""Taking a node out again: what kubeadm and this tool made is removed, what a site keeps is unpinned."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from installer.join import PATH as JOIN_PATH
 from installer.node import Node, NodeView
 from installer.render import haproxy, kube_vip, resolver
 from installer.render import kubeadm as render
-from installer.render.containerd import DEFAULT_SOCKET
+from installer.render.containerd import DEFAULT_SOCKET, sandbox_of
 from installer.steps.endpoint import NoBridge
-from installer.steps.imagestore import CTR, ImageStore
+from installer.steps.imagestore import ImageStore
 from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 from installer.steps.pins import recorded_pins
+from installer.steps.runtime import effective_config
 
 _RESET_TIMEOUT_SECONDS = 900.0
 _ADMIN_FILES = (render.ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
@@ -102,9 +103,14 @@ class RemoveFiles:
 
 @dataclass(frozen=True)
 class UnpinImages:
-    """No image is kept from garbage collection by this tool any more; the images stay until the space is needed."""
+    """No image is kept from garbage collection by this tool any more; the images stay until the space is needed.
+
+    For a containerd whose images stay. Its own sandbox image is left out: containerd pins that one itself, and does so
+    again when the pin is taken off.
+    """
 
     store: ImageStore
+    config_dump: tuple[str, ...]
     id: str = "reset/images"
     title: str = "no images pinned by this tool"
 
@@ -121,7 +127,8 @@ class UnpinImages:
         return f"{len(pinned)} unpinned"
 
     def _pinned(self, view: NodeView) -> tuple[str, ...]:
-        stored, ours = self.store.read(view) or {}, recorded_pins(view)
+        stored = self.store.read(view) or {}
+        ours = recorded_pins(view) - {sandbox_of(effective_config(view, self.config_dump))}
         return tuple(name for name, image in stored.items() if image.pinned and name in ours)
 
 
@@ -130,8 +137,7 @@ def _is_folder(view: NodeView, path: str) -> bool:
     return found is not None and found.kind == "directory"
 
 
-def leave_cluster(socket: str = DEFAULT_SOCKET, ctr: str = CTR) -> tuple[Step, ...]:
+def leave_cluster(socket: str = DEFAULT_SOCKET) -> tuple[Step, ...]:
     """What takes the node out of its cluster; binaries, containerd and the images stay."""
     own = RemoveFiles("reset/files", "no join file and no settings of the old cluster", _OWN_FILES)
-    unpin = UnpinImages(ImageStore(socket, ctr=ctr))
-    return (RemoveKubeconfigs(), KubeadmReset(socket), NoBridge(socket), own, unpin)
+    return (RemoveKubeconfigs(), KubeadmReset(socket), NoBridge(socket), own)

@@ -270,6 +270,8 @@ class Machine:
 
     def _label(self, name: str, label: str) -> None:
         key, _, value = label.partition("=")
+        if not value and name == containerd.sandbox_of(tomllib.loads(self.loaded_config)):
+            return  # the CRI plugin pins its sandbox image itself, and again when somebody takes the pin off
         labels = [kept for kept in self.images[name].labels if not kept.startswith(f"{key}=")]
         self.images[name].labels = [*labels, label] if value else labels
 

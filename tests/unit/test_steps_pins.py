@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from installer.errors import CommandError
-from installer.steps.imagestore import PIN_LABEL
+from installer.nodeimages import node_images
+from installer.steps.imagestore import PIN_LABEL, ImageStore
 from installer.steps.pins import RECORD_PATH, record_pins, recorded_pins
-from installer.steps.reset import leave_cluster
+from installer.steps.reset import UnpinImages
+from installer.steps.runtime import CONFIG_DUMP
 from tests.fakes.machine import Machine, StoredName
 from tests.fakes.node import FakeNode
 from tests.fakes.small_bundle import small_bundle
@@ -36,7 +38,7 @@ def test_a_newer_bundle_unpins_what_only_the_old_one_had(machine: Machine) -> No
     old = pinned(machine)
     done = carry_out(machine, cp_plan(NEWER))
     assert done["images/replaced"].detail == "2 names unpinned"
-    wanted = {name for image in NEWER.index.images for name in image.names()}
+    wanted = {name for image in node_images(NEWER.index, "cp", "direct") for name in image.names()}
     assert pinned(machine) == wanted | {SITES}
     assert {name.partition("@")[0].partition(":")[0] for name in old - pinned(machine)} == {"registry.k8s.io/pause"}
     assert recorded_pins(machine.node) == wanted
@@ -57,10 +59,10 @@ def test_a_replaced_image_that_is_gone_is_only_forgotten(machine: Machine) -> No
     assert "registry.k8s.io/gone:1" not in recorded_pins(machine.node)
 
 
-def test_leaving_a_cluster_unpins_ours_and_leaves_the_site_s(machine: Machine) -> None:
-    step = leave_cluster()[-1]
+def test_a_reset_unpins_ours_and_leaves_the_site_s_and_what_containerd_pins_itself(machine: Machine) -> None:
+    step = UnpinImages(ImageStore("/run/containerd/containerd.sock"), CONFIG_DUMP)
     step.apply(machine.node)
-    assert pinned(machine) == {SITES}
+    assert pinned(machine) == {SITES, "registry.k8s.io/pause:3.9"}
     assert step.check(machine.node).satisfied
 
 
