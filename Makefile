@@ -16,7 +16,7 @@ demo: setup ## the main job, shown: build a bundle, carry it, install a node tha
 test: setup ## lint, types, unit, golden, contract and integration tests (under 10 minutes)
 	@$(PYTEST) tests --ignore=tests/e2e
 
-e2e: setup ## real Kubernetes on two virtual machines without a route out (about 20 minutes)
+e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
 
 e2e-flannel: setup ## the same journey with the pod network of the bundle
