@@ -19,6 +19,8 @@ from installer.steps.imagestore import CTR, NAMESPACE
 from installer.steps.judged import judged
 
 BRIDGE = f"{haproxy.NAME}-before-kubelet"
+_HOST_NETWORK = "network:/proc/self/ns/net"
+"""Not ``--net-host``, which also mounts /etc/resolv.conf, and a node without a name server may have none."""
 _RUN_TIMEOUT_SECONDS = 300.0
 _START_SECONDS = 120.0
 _POLL_SECONDS = 1.0
@@ -76,7 +78,8 @@ class EndpointBeforeKubelet:
         """Runs the image with the pod's command and file, as the image's own user, which is the pod's too."""
         remove_bridge(node, self.socket)
         mount = f"type=bind,src={haproxy.CONFIG_PATH},dst={haproxy.CONFIG_PATH},options=rbind:ro"
-        run = [*_ctr(self.socket), "run", "--detach", "--null-io", "--net-host", "--read-only", "--mount", mount]
+        run = [*_ctr(self.socket), "run", "--detach", "--null-io", "--read-only", "--mount", mount]
+        run += ["--with-ns", _HOST_NETWORK]
         node.run([*run, self.image, BRIDGE, *haproxy.COMMAND], timeout_seconds=_RUN_TIMEOUT_SECONDS)
         _wait_for(node, self.port, _START_SECONDS)
         return f"listening on 127.0.0.1:{self.port}, by containerd alone"

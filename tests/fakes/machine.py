@@ -235,6 +235,8 @@ class Machine:
     def _container(self, words: tuple[str, ...], kind: str, verb: str, rest: list[str]) -> str | CommandResult:
         """``ctr run``, ``containers`` and ``tasks`` as containerd has them: a container with a task cannot go."""
         if kind == "run":
+            if "--net-host" in words and not self.node.stat("/etc/resolv.conf"):
+                return CommandResult(words, 1, "", 'ctr: error mounting "/etc/resolv.conf": no such file or directory')
             image, name = rest[-len(haproxy.COMMAND) - 3 :][:2]
             assert image in self.images
             assert self.node.stat(haproxy.CONFIG_PATH), "bind mounts need their source"

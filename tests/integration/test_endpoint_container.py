@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from installer.render import haproxy as render
-from installer.steps.endpoint import EndpointBeforeKubelet, has_bridge, remove_bridge
+from installer.steps.endpoint import BRIDGE, EndpointBeforeKubelet, has_bridge, remove_bridge
 from tests.integration.containerd_lab import ContainerdLab, LabNode
 from tests.integration.test_local_endpoint import PLANES, free_pair
 from tests.lab.images import ImageConfig, ImageParts, image
@@ -58,6 +58,11 @@ def test_haproxy_listens_before_there_is_a_kubelet_and_is_gone_when_told(
         assert step.apply(node) == f"listening on 127.0.0.1:{port}, by containerd alone"
         assert step.check(node).satisfied
         assert step.check(node).satisfied, "it goes on when the command that started it has ended"
+        said = subprocess.run([*lab.ctr, "containers", "info", BRIDGE], check=True, capture_output=True).stdout
+        mounts = json.loads(said)["Spec"]["mounts"]
+        assert [mount["source"] for mount in mounts if mount["source"].startswith("/")] == [str(config)], (
+            "a node without a name server has no /etc/resolv.conf to mount"
+        )
     finally:
         remove_bridge(node, lab.socket)
     assert not has_bridge(node, lab.socket)
