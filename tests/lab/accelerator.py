@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, get_args
 
-from tests.lab import qemu, uml
+from tests.lab import qemu, uml, umlkernel
 from tests.lab.cache import cache_root
 from tests.lab.errors import LabError
 from tests.lab.hardware import Hardware, Running
@@ -42,15 +42,15 @@ class Host:
 def host() -> Host:
     """The fastest way this machine has without compiling anything."""
     accelerator = _wanted() or _fastest()
-    return Host(accelerator, uml.kernel() if accelerator == "uml" else qemu.kernel())
+    return Host(accelerator, umlkernel.kernel() if accelerator == "uml" else qemu.kernel())
 
 
 def prepare() -> Host:
     """:func:`host`, after compiling the kernel of User-Mode Linux where that is faster than what there is."""
-    if not _wanted() and not _kvm_works() and platform.machine() == "x86_64" and not uml.kernel_is_there():
+    if not _wanted() and not _kvm_works() and platform.machine() == "x86_64" and not umlkernel.kernel_is_there():
         host.cache_clear()
         try:
-            uml.kernel()
+            umlkernel.kernel()
         except LabError as error:
             say("kernel", f"User-Mode Linux cannot be compiled here, the machines are translated: {error.message}")
     return host()
@@ -68,7 +68,9 @@ def _wanted() -> Accelerator | None:
 def _fastest() -> Accelerator:
     if _kvm_works():
         return "kvm"
-    if uml.kernel_is_there() and _remembered(f"uml-{uml.kernel().folder.name}", lambda: uml.works(uml.kernel())):
+    if umlkernel.kernel_is_there() and _remembered(
+        f"uml-{umlkernel.kernel().folder.name}", lambda: uml.works(umlkernel.kernel())
+    ):
         return "uml"
     return "tcg"
 

@@ -74,11 +74,20 @@ class Running:
         self.process.wait()
 
 
+def while_we_live(argv: Sequence[str]) -> list[str]:
+    """``argv`` so that it is killed when this process ends, however that comes about."""
+    return ["setpriv", "--pdeathsig", "KILL", *argv]
+
+
 def starts(argv: Sequence[str], timeout_seconds: float) -> bool:
     """Whether ``argv``, which runs a machine with its console on standard output, comes to our first process."""
     with tempfile.TemporaryFile() as console:
         guest = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.DEVNULL, start_new_session=True
+            while_we_live(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             guest.wait(timeout_seconds)

@@ -12,7 +12,7 @@ from tests.lab.cache import cached, key_of
 from tests.lab.commands import run
 from tests.lab.debian import candidates, unpacked
 from tests.lab.errors import LabError
-from tests.lab.hardware import KERNEL_ARGUMENTS, Hardware, Running, starts
+from tests.lab.hardware import KERNEL_ARGUMENTS, Hardware, Running, starts, while_we_live
 from tests.lab.kernel import INIT, Kernel, make_initrd
 
 Accelerator = Literal["kvm", "tcg"]
@@ -84,7 +84,9 @@ def boot(accelerator: Accelerator, kernel: Kernel, hardware: Hardware, messages:
     argv += ["-chardev", f"socket,id=agent,path={agent},server=on,wait=off"]
     argv += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
     argv += ["-netdev", _network(hardware), "-device", f"virtio-net-pci,netdev=lab,mac={hardware.mac}"]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, start_new_session=True)
+    process = subprocess.Popen(
+        while_we_live(argv), stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, start_new_session=True
+    )
     return Running(process, lambda: _connected(agent))
 
 

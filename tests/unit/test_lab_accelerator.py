@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import accelerator, qemu, uml
+from tests.lab import accelerator, qemu, uml, umlkernel
 from tests.lab.errors import LabError
 from tests.lab.kernel import Kernel
 
@@ -28,8 +28,8 @@ def test_the_fastest_way_that_works_is_chosen(
     monkeypatch.delenv(accelerator.VARIABLE, raising=False)
     monkeypatch.setattr(accelerator, "_kvm_works", lambda: kvm)
     monkeypatch.setattr(accelerator, "_remembered", lambda _what, judge: judge())
-    monkeypatch.setattr(uml, "kernel_is_there", lambda: compiled)
-    monkeypatch.setattr(uml, "kernel", lambda: OURS)
+    monkeypatch.setattr(umlkernel, "kernel_is_there", lambda: compiled)
+    monkeypatch.setattr(umlkernel, "kernel", lambda: OURS)
     monkeypatch.setattr(uml, "works", lambda _kernel: starts)
     monkeypatch.setattr(qemu, "kernel", lambda: DEBIANS)
     accelerator.host.cache_clear()
@@ -64,11 +64,13 @@ def test_another_kernel_source_is_refused_and_this_one_calls_our_function(tmp_pa
     )
     for path in (process, file, machine):
         path.parent.mkdir(parents=True, exist_ok=True)
-    process.write_text(f"#include <skas.h>\n\n{uml._CALLER}int)\n{{\n\t{uml._CALL_AFTER}}}\n")
-    file.write_text(f"int os_sync_file(int fd)\n{{\n{uml._SYNC}}}\n")
-    machine.write_text(uml._MODE_LINE)
-    uml._changed(tmp_path)
+    process.write_text(f"#include <skas.h>\n\n{umlkernel._CALLER}int)\n{{\n\t{umlkernel._CALL_AFTER}}}\n")
+    file.write_text(f"int os_sync_file(int fd)\n{{\n{umlkernel._SYNC}}}\n")
+    machine.write_text(umlkernel._MODE_LINE)
+    umlkernel._changed(tmp_path)
     text = process.read_text()
-    assert text.index("static void run_beside(") < text.index(uml._CALLER) < text.index("\trun_beside(mm_idp->pid")
+    assert (
+        text.index("static void run_beside(") < text.index(umlkernel._CALLER) < text.index("\trun_beside(mm_idp->pid")
+    )
     with pytest.raises(LabError, match="another than ours was written for"):
-        uml._changed(tmp_path)
+        umlkernel._changed(tmp_path)
