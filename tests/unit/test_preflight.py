@@ -14,6 +14,7 @@ from installer.facts import Address, KubernetesState, NodeFacts, Swap, gather
 from installer.foundcontainerd import FoundContainerd
 from installer.installed import Installed
 from installer.node import DiskSpace
+from installer.nodeimages import node_images
 from installer.preflight import demand_fit, run_checks
 from installer.preflight.disk import ETCD_BYTES, KUBELET_BYTES, folder_needs, needed_bytes
 from installer.preflight.finding import Finding, Subject
@@ -231,7 +232,7 @@ def test_needs_are_added_up_where_things_land() -> None:
     judged = subject(config=ClusterConfig(containerd_root="/data/containerd"), role="worker")
     needs = folder_needs(judged)
     blobs = judged.index.descriptors()
-    wanted = {digest for image in judged.index.images_for("worker") for digest in image.blobs()}
+    wanted = {digest for image in node_images(judged.index, "worker", "direct") for digest in image.blobs()}
     images = sum(blobs[digest].size_bytes + (blobs[digest].unpacked_size_bytes or 0) for digest in wanted)
     assert needs["/data/containerd"] == images
     folders = {"/data/containerd", "/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin", "/var/lib/kubelet"}
