@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from installer.errors import OperatorError
+from tests.lab.accelerator import prepare
 from tests.lab.builds import build
+from tests.lab.machine import media_disk
 from tests.lab.phases import Phases
+from tests.lab.rootfs import node_root
 from tests.lab.upstream import serving
 
 ATTEMPTS = 2
@@ -35,6 +38,15 @@ def built(phases: Phases, config: pytest.Config, folder: Path, cni: str) -> Path
             options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
             return build(options, folder / "dist", phase.say)
+
+
+def disk_and_root(phases: Phases, media: Path, folder: Path) -> Path:
+    """A disk in ``folder`` that holds ``media``; and what the machines start from, made now and not on their time."""
+    with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
+        disk = media_disk(media, folder / "media.img")
+        prepare()
+        node_root()
+        return disk
 
 
 def attempt(evidence: Path, travel: Callable[[Path], None]) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.attempts import attempt, built
+from tests.e2e.attempts import attempt, built, disk_and_root
 from tests.e2e.back import GIB, Back
-from tests.lab.accelerator import prepare
 from tests.lab.builds import ROOT
-from tests.lab.machine import MEDIA_MOUNT, media_disk
+from tests.lab.machine import MEDIA_MOUNT
 from tests.lab.phases import Phases
-from tests.lab.rootfs import node_root
 
 
 def test_an_install_can_be_killed_undone_and_reset(pytestconfig: pytest.Config, tmp_path: Path) -> None:
@@ -22,13 +20,10 @@ def test_an_install_can_be_killed_undone_and_reset(pytestconfig: pytest.Config, 
     phases = Phases()
     try:
         media = built(phases, pytestconfig, tmp_path, "none")
-        with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
-            disk = media_disk(media, tmp_path / "media.img")
-            empty = tmp_path / "empty.img"
-            with empty.open("wb") as file:
-                file.truncate(8 * GIB)
-            prepare()
-            node_root()
+        disk = disk_and_root(phases, media, tmp_path)
+        empty = tmp_path / "empty.img"
+        with empty.open("wb") as file:
+            file.truncate(8 * GIB)
         place = f"{MEDIA_MOUNT}/{media.name}"
         attempt(evidence, lambda folder: Back(phases, folder, place, (disk, empty)).run())
     finally:

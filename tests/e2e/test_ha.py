@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.attempts import attempt, built
+from tests.e2e.attempts import attempt, built, disk_and_root
 from tests.e2e.ha import HighAvailability
-from tests.lab.accelerator import prepare
 from tests.lab.builds import ROOT
-from tests.lab.machine import MEDIA_MOUNT, media_disk
+from tests.lab.machine import MEDIA_MOUNT
 from tests.lab.phases import Phases
-from tests.lab.rootfs import node_root
 
 
 def test_a_cluster_works_on_with_a_control_plane_powered_off(pytestconfig: pytest.Config, tmp_path: Path) -> None:
@@ -22,10 +20,7 @@ def test_a_cluster_works_on_with_a_control_plane_powered_off(pytestconfig: pytes
     phases = Phases()
     try:
         media = built(phases, pytestconfig, tmp_path, "flannel")
-        with phases.phase("Put the media set on a disk; make a bare Debian for the nodes"):
-            disk = media_disk(media, tmp_path / "media.img")
-            prepare()
-            node_root()
+        disk = disk_and_root(phases, media, tmp_path)
         place = f"{MEDIA_MOUNT}/{media.name}"
         attempt(evidence, lambda folder: HighAvailability(phases, folder, place, disk).run())
     finally:
