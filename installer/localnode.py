@@ -45,7 +45,9 @@ from installer.node import (
 from installer.queries import demand_read_only
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root"}
+# kubectl and Helm keep what they learnt of an API server below HOME unless they are told of another place; no file can
+# be made below this one, so they keep nothing and a reset finds nothing of theirs to remove.
+ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root", "KUBECACHEDIR": os.devnull}
 STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
 STDERR_TAIL_BYTES = 64 * 1024
 CANNOT_START_CODE = 126

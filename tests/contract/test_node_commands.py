@@ -170,6 +170,7 @@ class TestThisMachine:
         result = LocalNode().run(["sh", "-c", "cat; env"], timeout_seconds=10)
         values = dict(line.split("=", 1) for line in result.stdout.splitlines())
         assert values["LC_ALL"] == "C"
+        assert values["KUBECACHEDIR"] == "/dev/null", "kubectl would leave /root/.kube/cache on the node"
         assert not {"HTTPS_PROXY", "LANG"} & set(values)
 
 
