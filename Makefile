@@ -28,7 +28,7 @@ e2e-minors: setup ## the kubeadm of another minor, compiled, is given what is wr
 e2e-back: setup ## an install killed at every kind of step, undone, reset and made anew, on a data disk
 	@$(PYTEST) tests/e2e/test_back.py -s
 
-e2e-ha: setup ## three control planes and a worker, one powered off (four machines of 2 GiB)
+e2e-ha: setup ## three control planes and two workers, one powered off (five machines of 2 GiB)
 	@$(PYTEST) tests/e2e/test_ha.py -s
 
 lint: setup ## ruff, mypy and shellcheck only

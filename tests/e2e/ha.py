@@ -1,4 +1,4 @@
-"""Three control planes and a worker: one cluster.yaml, join files alone, and the first control plane powered off."""
+"""Three control planes and two workers: one cluster.yaml, join files alone, and the first control plane powered off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.lab.switch import Switch, private_network
 
 GIB = 1 << 30
 CONTROL_PLANES = {"cp-1": "10.77.0.11", "cp-2": "10.77.0.12", "cp-3": "10.77.0.13"}
-WORKERS = {"worker-1": "10.77.0.21"}
+WORKERS = {"worker-1": "10.77.0.21", "worker-2": "10.77.0.22"}
 NODES = "nodes:\n" + "".join(
     f"  - {{name: {name}, address: {address}, role: {role}}}\n"
     for role, machines in (("cp", CONTROL_PLANES), ("worker", WORKERS))
@@ -59,7 +59,7 @@ class HighAvailability:
         machines: list[Machine] = []
         with ExitStack() as stack:
             switch = stack.enter_context(private_network(self.folder / "stray.pcap"))
-            with self.phases.phase("Start three control planes and a worker, one after another") as phase:
+            with self.phases.phase("Start three control planes and two workers, one after another") as phase:
                 for name, address in (CONTROL_PLANES | WORKERS).items():
                     machine = Machine(
                         name, f"{address}/24", switch, self.folder, memory_bytes=2 * GIB, disks=[self.disk]
@@ -67,34 +67,35 @@ class HighAvailability:
                     machines.append(stack.enter_context(machine))
                     phase.say(f"{name} {address} medium at {machine.mount_media()}")
             try:
-                self._travel(switch, *machines)
+                self._travel(switch, machines)
             except BaseException:
                 for machine in machines:
                     if machine.running():
                         cluster.collect(machine, self.folder)
                 raise
 
-    def _travel(self, switch: Switch, first: Machine, second: Machine, third: Machine, worker: Machine) -> None:
+    def _travel(self, switch: Switch, everyone: list[Machine]) -> None:
+        first, second, third, worker, other = everyone
         with self.phases.phase("Install the first control plane with the one cluster.yaml") as phase:
             first.write(cluster.CONFIG, (NODES + cluster.CLUSTER_YAML).encode())
             cluster.install(first, self.media, FIRST, phase)
         with self.phases.phase("The second joins with the first's join.yaml and nothing else") as phase:
             second.write(cluster.JOIN_CARRIED, first.read(cluster.JOIN_WRITTEN))
             cluster.install(second, self.media, JOIN.format(role="cp"), phase)
-        with self.phases.phase("The third and the worker join with a file that the second made") as phase:
-            self._carry_join_file(second, third, worker)
+        with self.phases.phase("The third and the workers join with a file that the second made") as phase:
+            self._carry_join_file(second, third, worker, other)
             cluster.install(third, self.media, JOIN.format(role="cp"), phase)
-            cluster.install(worker, self.media, JOIN.format(role="worker"), phase)
-        everyone = (first, second, third, worker)
+            for machine in (worker, other):
+                cluster.install(machine, self.media, JOIN.format(role="worker"), phase)
         with self.phases.phase("Every node and every pod becomes Ready") as phase:
             self._all_ready(first, {machine.name for machine in everyone}, phase)
-        alive = (second, third, worker)
+        alive = (second, third, worker, other)
         with self.phases.phase("Power off the first control plane: the API answers every other node") as phase:
             first.power_off()
-            self._api_answers(second, third, worker, phase)
+            self._api_answers((second, third), (worker, other), phase)
         with self.phases.phase("A new pod is scheduled and becomes Ready") as phase:
             self._new_pod(second, worker, "after", phase)
-        with self.phases.phase("Reset the worker and join it again, with the control plane still off") as phase:
+        with self.phases.phase("Reset a worker and join it again, with the control plane still off") as phase:
             self._join_again(second, worker, phase)
             cluster.wait_for("the worker Ready again", lambda: worker.name in cluster.ready_nodes(second))
             self._new_pod(third, worker, "again", phase)
@@ -113,22 +114,21 @@ class HighAvailability:
             cluster.wait_for_pods(control_plane, namespace)
         phase.say(cluster.kubectl(control_plane, "get nodes,pods -A -o wide"))
 
-    def _api_answers(self, second: Machine, third: Machine, worker: Machine, phase: Phase) -> None:
+    def _api_answers(self, planes: tuple[Machine, ...], workers: tuple[Machine, ...], phase: Phase) -> None:
         """Each of the others reaches the API by its own HAProxy; the API sees that the first is gone."""
-        for machine, command in (
-            (second, f"{proof.KUBECTL} get nodes"),
-            (third, f"{proof.KUBECTL} get nodes"),
-            (worker, f"{KUBELET_KUBECTL} get node {worker.name}"),
-        ):
+        asks = [(plane, f"{proof.KUBECTL} get nodes") for plane in planes]
+        asks += [(worker, f"{KUBELET_KUBECTL} get node {worker.name}") for worker in workers]
+        for machine, command in asks:
 
             def answers(machine: Machine = machine, command: str = command) -> bool:
                 return machine.run(command, timeout_seconds=300).code == 0
 
             cluster.wait_for(f"the API answers {machine.name}", answers)
             phase.say(f"{machine.name}$ {command}\n{machine.must(command, timeout_seconds=300)}")
+        names = {machine.name for machine in (*planes, *workers)}
         cluster.wait_for(
             "the first control plane not Ready, the others Ready",
-            lambda: cluster.ready_nodes(second) == {second.name, third.name, worker.name},
+            lambda: cluster.ready_nodes(planes[0]) == names,
         )
 
     def _new_pod(self, control_plane: Machine, worker: Machine, name: str, phase: Phase) -> None:

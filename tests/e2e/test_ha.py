@@ -1,4 +1,4 @@
-"""``make e2e-ha``: three control planes and a worker, one of them powered off. Not part of ``make e2e``."""
+"""``make e2e-ha``: three control planes and two workers, one of them powered off. Not part of ``make e2e``."""
 
 from __future__ import annotations
 
