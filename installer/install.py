@@ -359,7 +359,8 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
     """Writes the install record and the configuration where they do not say this already."""
     subject = prepared.subject
     before = Installed.read(node)
-    folders = (*DATA_FOLDERS, subject.config.containerd_root)
+    there = [path for path in (*DATA_FOLDERS, subject.config.containerd_root) if node.stat(path) is not None]
+    held = tuple(path for path in there if node.list_dir(path))
     record = Installed(
         identity=prepared.bundle.identity,
         name=prepared.bundle.index.name,
@@ -371,7 +372,8 @@ def _note_state(node: Node, prepared: Prepared, state: str) -> None:
         state=state if before is None or before.state != "done" else "done",
         since_seconds=before.since_seconds if before else int(node.now_seconds()),
         containerd_owner=subject.containerd_owner,
-        foreign_folders=before.foreign_folders if before else tuple(path for path in folders if node.list_dir(path)),
+        foreign_folders=before.foreign_folders if before else held,
+        empty_folders=before.empty_folders if before else tuple(path for path in there if path not in held),
         machine_id=before.machine_id if before and before.machine_id else subject.facts.machine_id,
     )
     if record != before:

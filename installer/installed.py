@@ -38,7 +38,8 @@ class Installed:
     """Which bundle, as what, at which address; ``state`` is ``started`` until every step was as wanted.
 
     ``foreign_folders`` are data folders that held something before the first install: a reset leaves them alone, as it
-    does a containerd whose ``containerd_owner`` is the site. ``machine_id`` is ``/etc/machine-id`` at that time, empty
+    does a containerd whose ``containerd_owner`` is the site. ``empty_folders`` were there with nothing in them: a reset
+    empties them and lets them stay. ``machine_id`` is ``/etc/machine-id`` at that time, empty
     where there was none.
     """
 
@@ -52,6 +53,7 @@ class Installed:
     state: str
     since_seconds: int
     foreign_folders: tuple[str, ...] = ()
+    empty_folders: tuple[str, ...] = ()
     machine_id: str = ""
     containerd_owner: str = "installer"
 
@@ -83,6 +85,7 @@ class Installed:
             fields.choice("state", STATES),
             fields.integer("since_seconds"),
             tuple(fields.texts("foreign_folders")),
+            tuple(fields.texts("empty_folders", [])),
             fields.text("machine_id", ""),
             fields.choice("containerd_owner", OWNERS, "installer"),
         )
@@ -95,6 +98,11 @@ class Installed:
         """The folders that only this cluster filled."""
         root = (self.containerd_root,) if self.containerd_owner == "installer" else ()
         return tuple(path for path in (*DATA_FOLDERS, *root) if path not in self.foreign_folders)
+
+    @property
+    def new_folders(self) -> tuple[str, ...]:
+        """Those of :attr:`data_folders` that were not there before."""
+        return tuple(path for path in self.data_folders if path not in self.empty_folders)
 
     def write(self, node: Node) -> None:
         """Writes the record to the node."""
@@ -118,6 +126,7 @@ class Installed:
             "state": self.state,
             "since_seconds": self.since_seconds,
             "foreign_folders": list(self.foreign_folders),
+            "empty_folders": list(self.empty_folders),
             "machine_id": self.machine_id,
             "containerd_owner": self.containerd_owner,
         }

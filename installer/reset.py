@@ -102,7 +102,7 @@ def _back(
         *leftovers,
         RemoveData(folders),
         *(() if keeps_containerd else (ReleaseDataDisk(),)),
-        RemoveEmpty(DAEMON_FOLDERS),
+        RemoveEmpty((*DAEMON_FOLDERS, *(record.new_folders if record else ()))),
         restore,
         RestoreUnits(units),
         RestoreSysctls(commands.sysctls),

@@ -181,11 +181,11 @@ class RemoveData:
 
 @dataclass(frozen=True)
 class RemoveEmpty:
-    """Folders that daemons made for themselves are gone, as far as nothing is in them."""
+    """Folders that daemons and kubeadm made for themselves are gone, as far as nothing is in them or mounted there."""
 
     folders: tuple[str, ...]
     id: str = "reset/empty"
-    title: str = "no empty folders of containerd and the kubelet"
+    title: str = "no empty folders of containerd, the kubelet and etcd"
 
     def check(self, view: NodeView) -> CheckResult:
         """None of them is there and empty; one that is to hold nothing but others of them counts as empty."""
@@ -204,6 +204,7 @@ class RemoveEmpty:
         for folder in self.folders:
             found = view.stat(folder)
             inside = {f"{folder}/{name}" for name in view.list_dir(folder)}
-            if found is not None and found.kind == "directory" and inside <= set(gone):
+            mounted = view.disk_space(folder).mount == folder
+            if found is not None and found.kind == "directory" and inside <= set(gone) and not mounted:
                 gone.append(folder)
         return gone

@@ -67,7 +67,7 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
         StopUnits(commands.units, files, id="undo/services", title="services stopped that this run set up"),
         RemoveData(folders, id="undo/data", title="no data of the services this run set up"),
         *release,
-        RemoveEmpty(DAEMON_FOLDERS if is_first else (), id="undo/empty"),
+        RemoveEmpty((*DAEMON_FOLDERS, *(record.new_folders if record else ())) if is_first else (), id="undo/empty"),
         files,
         RestoreUnits(commands.units, id="undo/units"),
         RestoreSysctls(commands.sysctls, id="undo/sysctl"),

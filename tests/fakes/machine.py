@@ -320,6 +320,8 @@ class Machine:
         self.node.with_files({"/etc/kubernetes/kubelet.conf": "k", "/var/lib/kubelet/config.yaml": "k"})
         if pods:
             self.node.with_files({"/etc/kubernetes/admin.conf": "k"})
+        if pods:  # etcd's folder stays when kubeadm's own reset has emptied it
+            self.node.with_files({"/var/lib/etcd/member/snap/db": "d"})
         self.systemd.start("kubelet.service")
         self.registered_at_seconds = self.node.clock_seconds + self.registers_in_seconds
         return ""

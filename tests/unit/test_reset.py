@@ -76,6 +76,18 @@ def test_reset_lists_asks_and_leaves_everything_as_it_was_before_the_install(des
     assert (code, "nothing of this tool to remove" in said) == (2, True)
 
 
+@pytest.mark.parametrize("was", ["absent", "empty"])
+def test_etcds_folder_is_after_a_reset_what_it_was_before_the_install(desk: Desk, was: str) -> None:
+    if was == "empty":
+        desk.machine.node.make_dir("/var/lib/etcd")
+    before = desk.machine.node.entries()
+    assert desk.run("--role", "cp")[0] == 0
+    assert desk.run("reset", "--yes")[0] == 0
+    assert {path for path in desk.machine.node.entries() if path.startswith("/var/lib/etcd")} == {
+        path for path in before if path.startswith("/var/lib/etcd")
+    }, "kubeadm's reset empties the folder and lets it stay"
+
+
 def test_after_a_reset_install_works_again(desk: Desk) -> None:
     assert desk.run("--role", "cp")[0] == 0
     first = desk.machine.node.files()
