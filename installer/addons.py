@@ -7,38 +7,44 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from installer.bundle.addon import BundledAddon
 from installer.bundle.index import BundleIndex
 from installer.bundle.values import fill
 from installer.config import ClusterConfig
+from installer.dns import service_address
 from installer.errors import InputError
 from installer.facts import Address
 from installer.render import kubeadm as render
 
 _POD_SUBNET = "${podSubnet}"
-_DNS_ADDRESS_NUMBER = 10
-"""kubeadm gives the cluster's DNS Service this address of the service network, counted from its first."""
+_VXLAN_OVERHEAD_BYTES = 50
+_ETHERNET_MTU_BYTES = 1500
 
 
 def cluster_facts(
-    config: ClusterConfig, node: render.NodeIdentity, kubernetes: str, addresses: Iterable[Address]
+    config: ClusterConfig, node: render.NodeIdentity, kubernetes: str, addresses: Sequence[Address], *, proxy_mode: str
 ) -> dict[str, str]:
     """Every fact that values may name (see :data:`installer.bundle.values.SAMPLE`), of this cluster.
 
-    ``addresses`` are those of this node; the one it is known by says what network the nodes are in.
+    ``addresses`` are those of this node; the one it is known by says what network the nodes are in. ``proxy_mode`` is
+    kube-proxy's, ``none`` where the pod network does its work.
     """
     endpoint = render.endpoint_of(config, node)
     return {
         "apiHost": endpoint.host,
         "apiPort": str(endpoint.port),
-        "clusterDNS": str(ipaddress.ip_network(config.service_subnet)[_DNS_ADDRESS_NUMBER]),
+        "clusterDNS": service_address(config.service_subnet),
         "dnsDomain": config.dns_domain,
+        "kubeProxyReplacement": "true" if proxy_mode == "none" else "false",
         "kubernetes": f"v{kubernetes.lstrip('v')}",
+        "nodeLocalDNS": config.dns.node_local_address,
         "nodeNetwork": _network_of(node.address, addresses),
+        "podMTU": str(pod_mtu_bytes(node.address, addresses)),
         "podSubnet": config.pod_subnet,
+        "proxyMode": proxy_mode,
         "serviceSubnet": config.service_subnet,
     }
 
@@ -47,7 +53,7 @@ def values_of(addon: BundledAddon, config: ClusterConfig, facts: Mapping[str, st
     """What ``addon`` is installed with; :class:`InputError` if that gives pods other addresses than kubeadm does."""
     values: dict[str, Any] = fill(merged(addon.values, config.addons.get(addon.name, {})), facts)
     if addon.kind == "cni":
-        for path, found in _disagreeing(addon.values, values, config.pod_subnet):
+        for path, found in _disagreeing(addon.values, values, _POD_SUBNET, (config.pod_subnet,)):
             raise InputError(
                 f"{addon.name} and kubeadm would give pods different addresses",
                 where=f"cluster.yaml, addons.{addon.name}.values{path}",
@@ -94,6 +100,15 @@ def addon_notes(index: BundleIndex) -> Iterator[str]:
         yield from addon.notes
 
 
+def pod_mtu_bytes(address: str, addresses: Iterable[Address]) -> int:
+    """The largest packet of a pod that fits into VXLAN on the interface with ``address``, jumbo frames or not.
+
+    A fact for who wants to say it: Flannel, Calico and Cilium find it by themselves, on each node for that node.
+    """
+    found = next((item.mtu_bytes for item in addresses if item.address == address), 0)
+    return (found or _ETHERNET_MTU_BYTES) - _VXLAN_OVERHEAD_BYTES
+
+
 def _network_of(address: str, addresses: Iterable[Address]) -> str:
     """The first address of the network that ``address`` is in: where the way to it leads, the other nodes are.
 
@@ -104,15 +119,17 @@ def _network_of(address: str, addresses: Iterable[Address]) -> str:
     return str(ipaddress.ip_network(network, strict=False).network_address)
 
 
-def _disagreeing(template: Any, values: Any, subnet: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Where ``template`` asks for the pod subnet alone and ``values`` have something else, and what."""
-    if template == _POD_SUBNET and values != subnet:
+def _disagreeing(
+    template: Any, values: Any, placeholder: str, wanted: tuple[Any, ...], path: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Where ``template`` asks for one fact alone and ``values`` have nothing of ``wanted`` there, and what instead."""
+    if template == placeholder and values not in wanted:
         yield path, values
     elif isinstance(template, Mapping):
         for key, below in template.items():
             found = values.get(key) if isinstance(values, Mapping) else None
-            yield from _disagreeing(below, found, subnet, f"{path}.{key}")
+            yield from _disagreeing(below, found, placeholder, wanted, f"{path}.{key}")
     elif isinstance(template, list):
         for number, below in enumerate(template):
             found = values[number] if isinstance(values, list) and number < len(values) else None
-            yield from _disagreeing(below, found, subnet, f"{path}[{number}]")
+            yield from _disagreeing(below, found, placeholder, wanted, f"{path}[{number}]")

@@ -25,6 +25,7 @@ AGREED: dict[str, Callable[[ClusterConfig], Any]] = {
     "podSubnet": lambda config: config.pod_subnet,
     "serviceSubnet": lambda config: config.service_subnet,
     "dnsDomain": lambda config: config.dns_domain,
+    "dns": lambda config: dict(config.document.get("dns") or {}),
     "certSANs": lambda config: list(config.cert_sans),
     "kubeProxy": lambda config: {"mode": config.kube_proxy_mode},
 }

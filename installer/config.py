@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from installer.bundle.strict import Fields, Problems
+from installer.dns import DnsSettings, demand_no_loop
 from installer.endpoint import ApiEndpoint, ClusterNode, control_planes, demand_usable, mode_of, read_nodes
 from installer.errors import InputError
 from installer.registries import Registry
@@ -50,6 +51,7 @@ class ClusterConfig:
     pod_subnet: str = "10.244.0.0/16"
     service_subnet: str = "10.96.0.0/12"
     dns_domain: str = "cluster.local"
+    dns: DnsSettings = field(default_factory=DnsSettings)
     cert_sans: tuple[str, ...] = ()
     kube_proxy_mode: str = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -115,6 +117,7 @@ class ClusterConfig:
             pod_subnet=subnet(fields, "podSubnet", default.pod_subnet),
             service_subnet=subnet(fields, "serviceSubnet", default.service_subnet),
             dns_domain=named(fields, "dnsDomain", default.dns_domain),
+            dns=DnsSettings.read(fields.mapping("dns", optional=True)),
             cert_sans=hosts(fields, "certSANs"),
             kube_proxy_mode=proxy.choice("mode", PROXY_MODES, default.kube_proxy_mode),
             timeouts=Timeouts.read(fields.mapping("timeouts", optional=True)),
@@ -145,6 +148,8 @@ def _demand_apart(fields: Fields, config: ClusterConfig) -> None:
         fields.note("serviceSubnet", f"overlaps podSubnet ({services} and {pods})")
     if services.num_addresses < _FEWEST_SERVICE_ADDRESSES:
         fields.note("serviceSubnet", f"wanted at least {_FEWEST_SERVICE_ADDRESSES} addresses, got {services}")
+    else:
+        demand_no_loop(fields, config.dns, {"podSubnet": str(pods), "serviceSubnet": str(services)}, config.dns_domain)
     for number, node in enumerate(config.nodes):
         for key, network in (("podSubnet", pods), ("serviceSubnet", services)):
             if node.address and ipaddress.ip_address(node.address) in network:

@@ -50,11 +50,15 @@ DISK_PATHS = ("/", "/etc", "/opt", "/usr/local/bin", "/var/lib/kubelet", "/var/l
 
 @dataclass(frozen=True)
 class Address:
-    """An address of the node that could be its node address: global scope, on an interface that is up."""
+    """An address of the node that could be its node address: global scope, on an interface that is up.
+
+    ``mtu_bytes`` is the largest packet the interface takes, 0 where it does not say.
+    """
 
     address: str
     prefix_length: int
     interface: str
+    mtu_bytes: int = 0
 
 
 @dataclass(frozen=True)

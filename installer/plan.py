@@ -239,7 +239,8 @@ def _addon_phases(
     if not index.addons:
         return (), ()
     _component(index, "cp", platform, _HELM)
-    known = cluster_facts(config, node, index.kubernetes, facts.addresses)
+    mode = proxy_mode(config, index, facts).name
+    known = cluster_facts(config, node, index.kubernetes, facts.addresses, proxy_mode=mode)
     timeout_seconds = config.timeouts.addon_seconds
     steps: dict[str, tuple[Step, ...]] = {"cni": (), "addon": ()}
     for addon in index.addons:

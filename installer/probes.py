@@ -108,20 +108,20 @@ def swaps(view: NodeView) -> tuple[tuple[str, str, int], ...]:
     return tuple((row[0], row[1], int(row[2]) * 1024) for row in rows if len(row) >= 3)
 
 
-def addresses(view: NodeView) -> tuple[tuple[str, int, str], ...]:
-    """Each address that could be the node's: address, prefix length, interface.
+def addresses(view: NodeView) -> tuple[tuple[str, int, str, int], ...]:
+    """Each address that could be the node's: address, prefix length, interface, and that one's MTU in bytes.
 
     Loopback, link-local and deprecated addresses, and those of container bridges and of interfaces that are down,
     are left out.
     """
-    found: list[tuple[str, int, str]] = []
+    found: list[tuple[str, int, str, int]] = []
     for link in _json_list(view.query(["ip", "-j", "addr", "show"]).stdout):
         name = str(link.get("ifname", ""))
         if "UP" not in link.get("flags", []) or _is_container_interface(name):
             continue
         for item in link.get("addr_info", []):
             if item.get("scope") == "global" and not item.get("deprecated") and not item.get("temporary"):
-                found.append((str(item["local"]), int(item["prefixlen"]), name))
+                found.append((str(item["local"]), int(item["prefixlen"]), name, int(link.get("mtu", 0))))
     return tuple(found)
 
 

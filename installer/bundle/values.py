@@ -16,9 +16,13 @@ SAMPLE: Mapping[str, str] = {
     "apiPort": "6443",
     "clusterDNS": "10.96.0.10",
     "dnsDomain": "cluster.local",
+    "kubeProxyReplacement": "false",
     "kubernetes": "v1.30.14",
+    "nodeLocalDNS": "169.254.20.10",
     "nodeNetwork": "192.0.2.0",
+    "podMTU": "1450",
     "podSubnet": "10.244.0.0/16",
+    "proxyMode": "iptables",
     "serviceSubnet": "10.96.0.0/12",
 }
 """Every fact there is, with a value of its form."""

@@ -20,6 +20,7 @@ PROXY_MODULES: Mapping[str, tuple[str, ...]] = {
     "iptables": (),
     "ipvs": ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack"),
     "nftables": ("nf_tables",),
+    "none": (),
 }
 """What each mode of kube-proxy cannot do without; in its container it cannot load them."""
 

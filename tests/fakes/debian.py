@@ -32,6 +32,7 @@ def _link(name: str, address: str, length: int, scope: str) -> dict[str, object]
     return {
         "ifname": name,
         "flags": ["UP", "LOWER_UP"],
+        "mtu": 1500,
         "addr_info": [
             {"family": "inet6" if ":" in address else "inet", "local": address, "prefixlen": length, "scope": scope},
             {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},

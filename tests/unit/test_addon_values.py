@@ -11,6 +11,7 @@ from installer.addons import cluster_facts, merged, values_of
 from installer.bundle.addon import BundledAddon
 from installer.bundle.values import SAMPLE
 from installer.config import ClusterConfig
+from installer.dns import DnsSettings
 from installer.endpoint import ApiEndpoint
 from installer.errors import InputError
 from installer.facts import Address
@@ -21,16 +22,20 @@ from tests.fakes.small_bundle import small_bundle, without_component
 from tests.unit.test_plan import CONFIG, cp_plan
 
 NODE = NodeIdentity("cp-1", "10.0.24.31")
-ADDRESSES = (Address("192.168.7.4", 24, "eth1"), Address("10.0.24.31", 22, "eth0"))
+ADDRESSES = (Address("192.168.7.4", 24, "eth1", 9000), Address("10.0.24.31", 22, "eth0", 1500))
+
+
+def known(config: ClusterConfig = CONFIG, mode: str = "iptables") -> dict[str, str]:
+    return cluster_facts(config, NODE, "1.30.14", ADDRESSES, proxy_mode=mode)
 
 
 def values(own: dict[str, Any], addon: BundledAddon = FLANNEL) -> dict[str, Any]:
     config = replace(CONFIG, addons={addon.name: own})
-    return values_of(addon, config, cluster_facts(config, NODE, "1.30.14", ADDRESSES))
+    return values_of(addon, config, known(config))
 
 
 def test_every_fact_that_values_may_name_is_known_of_a_cluster() -> None:
-    found = cluster_facts(CONFIG, NODE, "1.30.14", ADDRESSES)
+    found = known()
     assert found == dict(SAMPLE) | {"apiHost": "10.0.24.31", "nodeNetwork": "10.0.24.0"}
 
 
@@ -41,9 +46,21 @@ def test_facts_follow_cluster_yaml() -> None:
         service_subnet="fd00:10:96::/108",
         dns_domain="plant.local",
     )
-    found = cluster_facts(config, NODE, "1.30.14", ADDRESSES)
+    found = known(config, "none")
     assert (found["apiHost"], found["apiPort"]) == ("api.plant.local", "8443")
     assert (found["clusterDNS"], found["dnsDomain"]) == ("fd00:10:96::a", "plant.local")
+    assert (found["proxyMode"], found["kubeProxyReplacement"]) == ("none", "true")
+    assert (
+        known(replace(CONFIG, dns=DnsSettings(node_local_address="169.254.25.10")))["nodeLocalDNS"] == "169.254.25.10"
+    )
+
+
+def test_trap_32_the_pods_mtu_is_what_vxlan_leaves_of_the_node_s_interface_jumbo_frames_too() -> None:
+    found = {
+        mtu: cluster_facts(CONFIG, NODE, "1.30.14", (Address(NODE.address, 22, "eth0", mtu),), proxy_mode="ipvs")
+        for mtu in (1500, 9000, 1400, 0)
+    }
+    assert {mtu: fact["podMTU"] for mtu, fact in found.items()} == {1500: "1450", 9000: "8950", 1400: "1350", 0: "1450"}
 
 
 def test_values_are_filled_and_the_operator_s_are_laid_over_them() -> None:

@@ -149,3 +149,12 @@ def test_a_node_says_what_it_is() -> None:
     with pytest.raises(ValueError, match="not settled"):
         endpoint_of(ApiEndpoint("external"))
     assert endpoint_of(ApiEndpoint("external", Endpoint("lb"))) == Endpoint("lb")
+
+
+def test_a_joining_node_has_the_cluster_s_dns_and_may_not_have_another() -> None:
+    shared = through_a_join_file("dns: {upstreams: [10.0.24.2], nodeLocal: {address: 169.254.25.10}}")
+    joined, _ = joining_config(shared, "dns: {upstreams: [10.0.24.2]}", where="cluster.yaml")
+    assert (joined.dns.upstreams, joined.dns.node_local_address) == (("10.0.24.2",), "169.254.25.10")
+    with pytest.raises(InputError, match="contradict") as caught:
+        joining_config(shared, "dns: {nodeLocal: {address: 169.254.20.10}}", where="cluster.yaml")
+    assert caught.value.where == "cluster.yaml: dns"

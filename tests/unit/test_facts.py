@@ -23,7 +23,7 @@ def test_a_machine_is_described() -> None:
     assert found.os_release == OsRelease("debian", "12", "Debian GNU/Linux 12 (bookworm)")
     assert (found.cgroup_version, found.systemd, found.cpus, found.memory_bytes) == (2, True, 2, 4040404 * 1024)
     assert found.swaps == (Swap("/dev/sda2", "partition", 1048572 * 1024),)
-    assert found.addresses == (Address(ADDRESS, 24, "ens3"),)
+    assert found.addresses == (Address(ADDRESS, 24, "ens3", 1500),)
     assert (found.has_default_route, found.listening_ports) == (False, (22,))
     assert found.modules["overlay"] == "available"
     assert (found.runtime, found.kubernetes.in_cluster, found.installed) == (None, False, None)
@@ -32,7 +32,7 @@ def test_a_machine_is_described() -> None:
 
 def test_facts_are_plain_values() -> None:
     document = json.loads(json.dumps(facts().to_dict()))
-    assert document["addresses"] == [{"address": ADDRESS, "interface": "ens3", "prefix_length": 24}]
+    assert document["addresses"] == [{"address": ADDRESS, "interface": "ens3", "prefix_length": 24, "mtu_bytes": 1500}]
     assert document["platform"] == "linux/amd64"
 
 
@@ -62,7 +62,7 @@ def test_only_addresses_that_could_be_the_nodes_count() -> None:
     )
     links.append({"ifname": "ens4", "flags": ["BROADCAST"], "addr_info": [{"local": "10.1.1.1", "scope": "global"}]})
     node = FakeNode().script("ip -j addr show", json.dumps(links))
-    assert probes.addresses(node) == (("10.0.0.5", 24, "ens3"), ("10.9.9.9", 8, "br0"))
+    assert probes.addresses(node) == (("10.0.0.5", 24, "ens3", 1500), ("10.9.9.9", 8, "br0", 1500))
 
 
 @pytest.mark.parametrize("text", ["", "not json", "{}", "[1, 2]"])
