@@ -33,15 +33,25 @@ MANIFESTS_DIR = "/etc/kubernetes/manifests"
 _STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _CONTROL_PLANE_PATHS = tuple(f"{MANIFESTS_DIR}/{name}.yaml" for name in _STATIC_PODS)
 _MARGIN_SECONDS = 900.0
+_STOP_TIMEOUT_SECONDS = 120.0
 _INIT_TOKEN_TTL_SECONDS = 900
 """kubeadm makes a token in any case; this one nobody learns of, so it ends soon. Joining ones come afterwards."""
 
-_GAVE_UP_EARLY = ("error execution phase wait-control-plane", "context deadline exceeded", "Client.Timeout exceeded")
+_GAVE_UP_EARLY = (
+    "error execution phase wait-control-plane",
+    "context deadline exceeded",
+    "Client.Timeout exceeded",
+    "etcdserver: can only promote a learner member\n",
+)
 """Where kubeadm ends although time is left, and another attempt goes on from what the first one has started.
 
 1.30 waits four minutes for the control plane, whatever its configuration says: it reads ``timeoutForControlPlane`` only
-to migrate it. A join ends at the first answer that takes the API more than ten seconds.
+to migrate it. A join ends at the first answer that takes the API more than ten seconds. The last one says that etcd has
+promoted this node's member already and its answer to that came too late; a new attempt sees it among the members.
 """
+_ALREADY_READY = 'and status "Ready" already exists in the cluster'
+"""What a further attempt says of the node that the one before it made; kubeadm joins no Ready node."""
+_BETWEEN_ATTEMPTS_SECONDS = 10.0
 
 _OWN_LEFTOVERS = (
     *("FileAvailable--etc-kubernetes-" + name for name in ("kubelet.conf", "bootstrap-kubelet.conf", "pki-ca.crt")),
@@ -200,9 +210,22 @@ def _run(
         try:
             return _run_once(node, argv, config, secrets_=secrets_, timeouts=timeouts)
         except CommandError as error:
-            gave_up = any(sign in (error.got or "") for sign in _GAVE_UP_EARLY)
+            said = error.got or ""
+            returns = _ALREADY_READY in said and node.stat(render.KUBELET_KUBECONFIG) is not None
+            gave_up = returns or any(sign in said for sign in _GAVE_UP_EARLY)
             if not gave_up or node.now_seconds() >= ends_seconds:
                 raise
+            if returns:
+                _stop_reporting(node)
+
+
+def _stop_reporting(node: Node) -> None:
+    """Lets the API see that this node is not Ready, which takes it most of a minute; kubeadm starts the kubelet again.
+
+    The pods go on: the etcd member and the API server of the attempt before stay up.
+    """
+    node.run(["systemctl", "stop", "kubelet.service"], timeout_seconds=_STOP_TIMEOUT_SECONDS)
+    node.sleep(_BETWEEN_ATTEMPTS_SECONDS)
 
 
 def _run_once(node: Node, argv: list[str], config: str, *, secrets_: tuple[str, ...], timeouts: Timeouts) -> None:

@@ -37,6 +37,13 @@ _BIN = "/usr/local/bin"
 _CTR = (f"{_BIN}/ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io")
 
 
+_GRACE_SECONDS = 50
+_ALREADY_READY = (
+    'error execution phase kubelet-start: a Node with name "{name}" and status "Ready" already exists in the cluster. '
+    "You must delete the existing Node or change the name of this new joining Node\n"
+)
+
+
 @dataclass
 class StoredName:
     """A name in containerd's image store."""
@@ -61,6 +68,8 @@ class Machine:
     ready_message: str = "container runtime network not ready: NetworkReady=false reason: cni plugin not initialized"
     kubeadm_configs: list[str] = field(default_factory=list)
     fail_kubeadm_once: bool = False
+    fail_kubeadm_late: bool = False
+    """The first run fails too, after everything on this node is done and its kubelet runs."""
     kubeadm_failure: str = "error: timed out waiting for the condition"
     registers_in_seconds: float = 0.0
     registered_at_seconds: float = float("inf")
@@ -310,8 +319,11 @@ class Machine:
         if self.node.stat("/etc/kubernetes/pki/ca.crt") and not ignored:
             return CommandResult(words, 1, "", "[ERROR FileAvailable--etc-kubernetes-pki-ca.crt]: exists")
         self._demand_endpoint(words[1], document)
+        if words[1] == "join" and self._is_ready():
+            name = document["nodeRegistration"]["name"]
+            return CommandResult(words, 1, "", _ALREADY_READY.format(name=name))
         self.node.with_files({"/etc/kubernetes/pki/ca.crt": CA_PEM})
-        if self.fail_kubeadm_once:
+        if self.fail_kubeadm_once and not self.fail_kubeadm_late:
             self.fail_kubeadm_once = False
             self.node.clock_seconds += 240
             return CommandResult(words, 1, "", self.kubeadm_failure)
@@ -324,7 +336,16 @@ class Machine:
             self.node.with_files({"/var/lib/etcd/member/snap/db": "d"})
         self.systemd.start("kubelet.service")
         self.registered_at_seconds = self.node.clock_seconds + self.registers_in_seconds
+        if self.fail_kubeadm_once:
+            self.fail_kubeadm_once = False
+            return CommandResult(words, 1, "", self.kubeadm_failure)
         return ""
+
+    def _is_ready(self) -> bool:
+        """What the API says: a kubelet that stopped is taken for Ready until it has not reported for a while."""
+        unit = self.units.get("kubelet.service", Unit())
+        reported = unit.pid != 0 or self.node.clock_seconds - unit.stopped_at_seconds < _GRACE_SECONDS
+        return self.ready == "True" and reported and self.registered_at_seconds <= self.node.clock_seconds
 
     def _demand_endpoint(self, verb: str, document: dict[str, Any]) -> None:
         """As kubeadm: joining asks at the endpoint, before any kubelet runs."""

@@ -25,6 +25,7 @@ class Unit:
     pid: int = 0
     text: bytes | None = None
     masked: bool = False
+    stopped_at_seconds: float = float("-inf")
     program: str | None = None
     """Of a unit that came with a package, in a folder that is not looked at here."""
 
@@ -96,6 +97,7 @@ class Systemd:
     def _stop(self, unit: Unit) -> None:
         if unit.pid:
             self.node.remove_tree(f"/proc/{unit.pid}")
+            unit.stopped_at_seconds = self.node.clock_seconds
         unit.pid = 0
 
     def _listed(self) -> str:

@@ -23,6 +23,7 @@ from installer.steps.reset import leave_cluster
 from tests.fakes.certificate import CA_HASH
 from tests.fakes.machine import KERNEL, Machine, StoredName
 from tests.fakes.small_bundle import PAUSE, SmallBundle, small_bundle, without_component
+from tests.fakes.systemd import Unit
 
 ADDRESS = "10.0.24.31"
 CONFIG = ClusterConfig()
@@ -205,6 +206,39 @@ def test_a_join_that_ends_at_an_answer_that_is_late_goes_on() -> None:
     machine = Machine(fail_kubeadm_once=True, kubeadm_failure=late)
     done = carry_out(machine, build_plan(small_bundle(), "worker", CONFIG, facts(), address=ADDRESS, join=join_file()))
     assert done["kubeadm/join"].outcome == "changed"
+
+
+_PROMOTED = (
+    "error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: etcdserver: "
+    "can only promote a learner member\nTo see the stack trace of this error execute with --v=5 or higher\n"
+)
+
+
+def _joining(role: str = "cp") -> Plan:
+    return build_plan(small_bundle(), role, CONFIG, facts(), address=ADDRESS, join=join_file())
+
+
+def test_a_join_whose_etcd_member_was_promoted_without_its_hearing_of_it_goes_on() -> None:
+    """The answer came late; kubeadm asks again, is told the member is no learner any more, and takes that for a no."""
+    machine = Machine(fail_kubeadm_once=True, kubeadm_failure=_PROMOTED)
+    assert carry_out(machine, _joining())["kubeadm/join"].outcome == "changed"
+
+
+def test_a_join_goes_on_although_the_node_of_the_first_attempt_is_ready() -> None:
+    """kubeadm refuses to join where a Ready node has the name: its kubelet is stopped until the API knows."""
+    machine = Machine(fail_kubeadm_once=True, fail_kubeadm_late=True, kubeadm_failure=_PROMOTED, ready="True")
+    done = carry_out(machine, _joining())
+    assert done["kubeadm/join"].outcome == "changed"
+    assert machine.units["kubelet.service"].pid != 0, "kubeadm starts it again"
+
+
+def test_a_ready_node_of_the_same_name_elsewhere_is_not_joined_over() -> None:
+    machine = Machine(ready="True", registered_at_seconds=0.0)
+    machine.units["kubelet.service"] = Unit(stopped_at_seconds=float("inf"))  # another machine's reports
+    with pytest.raises(CommandError, match="kubeadm failed") as caught:
+        carry_out(machine, _joining("worker"))
+    assert "already exists in the cluster" in (caught.value.got or "")
+    assert not [words for words in machine.node.ran if words[:2] == ("systemctl", "stop")]
 
 
 def test_a_kubeadm_whose_time_is_up_is_not_asked_again() -> None:
