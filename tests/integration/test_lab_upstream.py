@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from installer.bundle import mediatypes
-from tests.lab.profiles import flannel
+from tests.lab.profiles import cilium, flannel
 from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS
 from tests.lab.toolchain import built_already
 
@@ -110,6 +110,28 @@ def test_release_files_match_their_checksum_files(
     assert entry["sha256"]["amd64"] == digest
 
 
+def test_a_pod_network_is_served_under_upstream_s_names_with_digests_of_its_own(mini: dict[str, Any]) -> None:
+    known = cilium.version()
+    data = get(f"{mini['files']}helm.cilium.io/cilium-{known.version}.tgz")[1]
+    document = overlay(mini, "cni/cilium.yaml")
+    entry = document["versions"][document["default"]]
+    assert (document["default"], entry["sha256"]) == (known.version, hashlib.sha256(data).hexdigest())
+    for name, reference in cilium.references(known).items():
+        base = f"http://{mini['registry']}/v2/{reference.name}/manifests"
+        manifest = get(f"{base}/{reference.tag}", Accept=mediatypes.ACCEPT)[1]
+        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        assert f"{reference.tagged}@{digest}" in entry["images"], name
+        assert get(f"{base}/{digest}", Accept=mediatypes.ACCEPT)[:2] == (200, manifest)
+    assert len(entry["images"]) == len(cilium.IMAGES)
+
+
+def test_helm_is_served_beside_its_checksum(mini: dict[str, Any]) -> None:
+    served = version(mini, "helm")
+    url = f"{mini['files']}get.helm.sh/helm-v{served}-linux-amd64.tar.gz"
+    data = get(url)[1]
+    assert get(f"{url}.sha256sum")[1].decode().split()[0] == hashlib.sha256(data).hexdigest()
+
+
 def test_a_part_of_a_file_is_answered_as_release_hosts_do(mini: dict[str, Any]) -> None:
     url = f"{mini['files']}dl.k8s.io/release/v1.30.14/bin/linux/amd64/kubectl"
     _, whole, headers = get(url)
@@ -164,7 +186,9 @@ def test_the_registry_takes_nothing(mini: dict[str, Any]) -> None:
 def test_every_part_says_what_it_is(mini: dict[str, Any]) -> None:
     parts = json.loads(Path(mini["parts"]).read_text(encoding="utf-8"))
     made = {part["name"]: part["made"] for part in parts}
-    assert len(made) == 8 + 7 + 2
+    assert len(made) == 10 + 7 + 2 + len(cilium.IMAGES)
+    assert "the lab's" in made[f"cilium-{cilium.version().version}.tgz"]
+    assert "stand-in" in made["helm"]
     assert "stand-in" in made["kubeadm"]
     assert "Debian" in made["containerd"]
 

@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,10 @@ LAYOUTS = {
         for name in _KUBERNETES_BINARIES
     },
 }
-CHARTS = {"flannel": f"{_GITHUB}/flannel-io/flannel/releases/download/{{version}}/flannel.tgz"}
+CHARTS = {
+    "cilium": "https://helm.cilium.io/cilium-{version}.tgz",
+    "flannel": f"{_GITHUB}/flannel-io/flannel/releases/download/{{version}}/flannel.tgz",
+}
 """Where a pod network's project publishes its chart; there is no checksum file beside it."""
 
 
@@ -112,16 +115,24 @@ class ReleaseTree:
         self.add_file("containerd", version, data, made)
         self._facts[version] = dict(facts)
 
-    def add_network(self, name: str, version: str, chart: bytes, made: str) -> None:
-        """Publishes the packed ``chart`` of a pod network and makes it the overlay's version of that network."""
+    def add_network(
+        self, name: str, version: str, chart: bytes, made: str, images: Iterable[Reference] | None = None
+    ) -> None:
+        """Publishes the packed ``chart`` of a pod network and makes it the overlay's version of that network.
+
+        ``images`` are the overlay's list of what it uses; without them the built-in catalogue's holds.
+        """
         path = self._out / "files" / CHARTS[name].replace("{version}", version).removeprefix("https://")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(chart)
         digest = hashlib.sha256(chart).hexdigest()
         document = {"schema": 1, "name": name, "kind": "cni", "default": version}
+        entry: dict[str, Any] = {"sha256": digest}
+        if images is not None:
+            entry["images"] = sorted(map(str, images))
         overlay = self._out / "catalog" / "cni" / f"{name}.yaml"
-        _write_yaml(overlay, {**document, "versions": {version: {"sha256": digest}}})
-        self._parts.append(Part(f"{name}.tgz", version, made))
+        _write_yaml(overlay, {**document, "versions": {version: entry}})
+        self._parts.append(Part(path.name, version, made))
 
     def add_image(self, address: str, reference: str, parts: ImageParts, made: str) -> None:
         """Pushes an image to the registry at ``address`` under its whole name."""

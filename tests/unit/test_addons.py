@@ -79,7 +79,7 @@ def test_a_version_is_taken_as_asked(asked: str) -> None:
 def test_unknown_names_and_versions_are_answered_with_those_there_are() -> None:
     with pytest.raises(InputError) as caught:
         resolve(replace(REQUEST, cni="weave"), BUILT_IN, Outside())
-    assert caught.value.wanted == "one of none, flannel"
+    assert caught.value.wanted == "one of none, cilium, flannel"
     with pytest.raises(InputError) as caught:
         resolve(replace(REQUEST, cni="flannel@1"), BUILT_IN, Outside())
     assert (caught.value.wanted or "").startswith("one of v0.28.9, v0.28.8, ")
@@ -168,7 +168,7 @@ def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
         "versions": {"1.0.0": {"sha256": "b" * 64, "images": ["site.example/ours:1"]}},
     }
     catalog = overlaid(tmp_path / "site", {"cni/ours.yaml": ours})
-    assert catalog.networks() == ("flannel", "ours")
+    assert catalog.networks() == (*BUILT_IN.networks(), "ours")
     lock = resolve(replace(REQUEST, cni="ours"), catalog, Outside())
     assert (lock.addons[0].source.origin, lock.addons[0].source.trust) == ("https://site.example/1.0.0.tgz", "user")
     assert {image.roles for image in lock.images if image.purpose == "ours"} == {("worker",)}

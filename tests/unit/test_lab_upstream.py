@@ -9,16 +9,20 @@ import json
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from bundler.charts import demand_chart
+from installer.bundle.reference import Reference
 from tests.lab.cache import cached, key_of
 from tests.lab.debian import upstream_version
 from tests.lab.errors import LabError
 from tests.lab.filetree import requested_part
 from tests.lab.images import ImageConfig, digest_of, image, layer, tree_layer
+from tests.lab.profiles import cilium
 from tests.lab.profiles.flannel import pack_chart
 from tests.lab.release_tree import ReleaseTree, archive
 
@@ -192,6 +196,45 @@ def test_the_chart_is_packed_as_its_release_job_does() -> None:
 def test_a_chart_without_an_image_tag_is_refused() -> None:
     with pytest.raises(LabError, match="image tag"):
         pack_chart({**CHART, "values.yaml": b"flannel: {}\n"}, "v0.2.0")
+
+
+def test_a_chart_of_the_lab_names_every_image_with_its_digest() -> None:
+    known = cilium.version()
+    served = cilium.references(known)
+    assert set(served) == set(cilium.IMAGES)
+    images = {name: image({"amd64": [layer({"name": name.encode()})]}, ImageConfig()) for name in served}
+    pinned = cilium.pinned(served, images)
+    assert {name: reference.tagged for name, reference in pinned.items()} == {
+        name: reference.tagged for name, reference in served.items()
+    }
+    data = cilium.packed_chart(known.version, pinned)
+    assert cilium.packed_chart(known.version, pinned) == data
+    demand_chart(data, "cilium", known.version, where="here")
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        values = yaml.safe_load(tar.extractfile("cilium/values.yaml"))  # type: ignore[arg-type]
+    for part, name in ((values, "cilium"), (values["envoy"], "cilium-envoy")):
+        assert (part["image"]["tag"], part["image"]["digest"]) == (pinned[name].tag, images[name].top)
+    operator = values["operator"]["image"]
+    assert (operator["tag"], operator["genericDigest"]) == (
+        pinned["operator-generic"].tag,
+        images["operator-generic"].top,
+    )
+
+
+def test_a_list_of_other_images_is_refused() -> None:
+    known = cilium.version()
+    with pytest.raises(LabError, match="other images") as caught:
+        cilium.references(replace(known, images=known.images[:1]))
+    assert "cilium" in (caught.value.where or "")
+
+
+def test_a_network_s_own_list_of_images_is_laid_over_the_catalogue(tmp_path: Path) -> None:
+    tree = ReleaseTree(tmp_path, "mini", "1.30.14")
+    images = [Reference.parse("quay.io/b/b:1"), Reference.parse("quay.io/a/a:1")]
+    tree.add_network("cilium", "1.2.3", b"chart", "ours", images)
+    assert (tmp_path / "files/helm.cilium.io/cilium-1.2.3.tgz").read_bytes() == b"chart"
+    entry = yaml.safe_load((tmp_path / "catalog/cni/cilium.yaml").read_text())["versions"]["1.2.3"]
+    assert entry == {"sha256": hashlib.sha256(b"chart").hexdigest(), "images": ["quay.io/a/a:1", "quay.io/b/b:1"]}
 
 
 def test_a_pod_network_is_published_and_laid_over_the_catalogue(tmp_path: Path) -> None:

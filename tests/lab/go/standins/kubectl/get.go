@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"sort"
 	"strconv"
@@ -14,10 +16,6 @@ import (
 )
 
 var (
-	kinds = map[string]string{
-		"nodes": cluster.NodesPath, "node": cluster.NodesPath, "no": cluster.NodesPath,
-		"secrets": cluster.SecretsPath, "secret": cluster.SecretsPath,
-	}
 	jsonPath = regexp.MustCompile(`^jsonpath=\{((?:\.[A-Za-z-]+|\[\d+\])+)\}$`)
 	jsonStep = regexp.MustCompile(`\.([A-Za-z-]+)|\[(\d+)\]`)
 )
@@ -26,7 +24,9 @@ func getCommand() *cobra.Command {
 	command := &cobra.Command{Use: "get KIND [NAME]", Args: cobra.MaximumNArgs(2)}
 	output := command.Flags().StringP("output", "o", "", "json, name, wide or jsonpath={.a.b[0]}")
 	raw := command.Flags().String("raw", "", "path to ask for")
-	namespace := command.Flags().StringP("namespace", "n", "", "namespace")
+	namespace := command.Flags().StringP("namespace", "n", "default", "namespace")
+	everywhere := command.Flags().BoolP("all-namespaces", "A", false, "every namespace")
+	selector := command.Flags().StringP("selector", "l", "", "labels, a=b,c=d")
 	noHeaders := command.Flags().Bool("no-headers", false, "rows only")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		client, err := open(command)
@@ -39,25 +39,43 @@ func getCommand() *cobra.Command {
 			fmt.Print(text)
 			return err
 		}
-		if len(args) == 0 || kinds[args[0]] == "" {
-			return fmt.Errorf("the server doesn't have a resource type %q", args)
+		resource, err := named(args)
+		if err != nil {
+			return err
 		}
-		path := kinds[args[0]]
-		if path == cluster.SecretsPath && *namespace != "kube-system" {
-			return fmt.Errorf("the stand-in has secrets in kube-system only, not in %q", *namespace)
+		if *everywhere {
+			*namespace = ""
 		}
+		path := resource.Path(*namespace)
 		if len(args) == 2 {
-			path += "/" + args[1]
+			if *everywhere || *selector != "" {
+				return errors.New("a resource cannot be retrieved by name across all namespaces, or by name and selector")
+			}
+			return get(client, path+"/"+args[1], *output, *noHeaders, resource.Plural, args[1])
 		}
-		return get(client, path, *output, *noHeaders)
+		return get(client, path+"?labelSelector="+url.QueryEscape(*selector), *output, *noHeaders, resource.Plural, "")
 	}
 	return command
 }
 
-func get(client *kubeconfig.Client, path, output string, noHeaders bool) error {
+// named is the resource that the first argument means.
+func named(args []string) (cluster.Resource, error) {
+	if len(args) == 0 {
+		return cluster.Resource{}, errors.New("you must specify the type of resource to get")
+	}
+	resource, found := cluster.ResourceNamed(args[0])
+	if !found {
+		return resource, fmt.Errorf("the server doesn't have a resource type %q", args[0])
+	}
+	return resource, nil
+}
+
+func get(client *kubeconfig.Client, path, output string, noHeaders bool, plural, name string) error {
 	var answer map[string]any
-	if err := client.Do("GET", path, nil, &answer); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err := client.Do("GET", path, nil, &answer); errors.Is(err, kubeconfig.NotFound) {
+		return notFound(plural, name)
+	} else if err != nil {
+		return err
 	}
 	if output == "json" {
 		fmt.Println(release.JSON(answer))
@@ -83,6 +101,10 @@ func get(client *kubeconfig.Client, path, output string, noHeaders bool) error {
 		return fmt.Errorf("the stand-in cannot print this as %q", output)
 	}
 	return nil
+}
+
+func notFound(plural, name string) error {
+	return fmt.Errorf("%s (NotFound): %s %q not found", fromServer, plural, name)
 }
 
 // isNodes tells whether there is a table for the items; there is one for no items at all.

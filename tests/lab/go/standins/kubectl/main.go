@@ -1,9 +1,11 @@
-// Command kubectl stands in for kubectl: versions, and reading what the cluster stand-in knows.
+// Command kubectl stands in for kubectl: versions, reading what the cluster stand-in knows, and the few changes that an
+// install asks for.
 package main
 
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,13 +13,20 @@ import (
 	"airgap-bundle/tests/lab/go/standins/internal/release"
 )
 
+// fromServer is how messages begin that are the server's, not kubectl's.
+const fromServer = "Error from server"
+
 func main() {
 	root := &cobra.Command{Use: "kubectl", SilenceUsage: true, SilenceErrors: true}
 	root.PersistentFlags().String("kubeconfig", os.Getenv("KUBECONFIG"), "file")
 	root.PersistentFlags().String("request-timeout", "0", "time limit")
-	root.AddCommand(versionCommand(), getCommand())
+	root.AddCommand(versionCommand(), getCommand(), createCommand(), labelCommand(), deleteCommand())
 	if err := root.Execute(); err != nil {
-		fmt.Fprintf(os.Stderr, "error: %v (%s)\n", err, release.Notice)
+		text := err.Error()
+		if !strings.HasPrefix(text, fromServer) {
+			text = "error: " + text
+		}
+		fmt.Fprintf(os.Stderr, "%s (%s)\n", text, release.Notice)
 		os.Exit(1)
 	}
 }

@@ -1,7 +1,7 @@
 // Package cluster is the control plane's end of the stand-ins: a small API over TLS whose state is one file.
 //
-// It is served by the kubelet of a control-plane node, as long as there is a manifest for an API server. Nodes,
-// secrets and certificates for joining nodes are all it knows; everything else is answered with 404.
+// It is served by the kubelet of a control-plane node, as long as there is a manifest for an API server. It keeps the
+// objects of a few kinds and signs certificates for joining nodes; everything else is answered with 404.
 package cluster
 
 import (
@@ -43,9 +43,9 @@ type Signed struct {
 	Key         string `json:"key"`
 }
 
+// state is every object, by its path.
 type state struct {
-	Nodes   map[string]map[string]any `json:"nodes"`
-	Secrets map[string]Secret         `json:"secrets"`
+	Objects map[string]Object `json:"objects"`
 }
 
 // Server answers for one cluster.
@@ -61,7 +61,7 @@ func Serve(address string) error {
 	if err != nil {
 		return err
 	}
-	server := &Server{ca: ca, state: state{map[string]map[string]any{}, map[string]Secret{}}}
+	server := &Server{ca: ca, state: state{givenObjects()}}
 	data, err := os.ReadFile(StateFile)
 	if err == nil {
 		err = json.Unmarshal(data, &server.state)
@@ -86,12 +86,9 @@ func (s *Server) routes() http.Handler {
 	routes.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, release.Info()) })
 	routes.HandleFunc("GET "+InfoPath, s.info)
 	routes.HandleFunc("POST "+SignPath, s.sign)
-	routes.HandleFunc("GET "+SecretsPath, s.known(s.listSecrets))
-	routes.HandleFunc("GET "+SecretsPath+"/{name}", s.known(s.getSecret))
-	routes.HandleFunc("PUT "+SecretsPath+"/{name}", s.known(s.putSecret))
-	routes.HandleFunc("GET "+NodesPath, s.known(s.listNodes))
-	routes.HandleFunc("GET "+NodesPath+"/{name}", s.known(s.getNode))
-	routes.HandleFunc("PUT "+NodesPath+"/{name}", s.known(s.putNode))
+	for _, resource := range Resources {
+		s.route(routes, resource)
+	}
 	return routes
 }
 
@@ -112,8 +109,8 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	info := Info{CA: string(s.ca.CertificatePEM()), TokenIDs: []string{}}
-	for _, secret := range s.state.Secrets {
-		if secret.Token() != "" {
+	for _, path := range s.paths(Resource{APIVersion: "v1", Kind: "Secret"}) {
+		if secret := s.secret(path); secret.Token() != "" {
 			info.TokenIDs = append(info.TokenIDs, secret.Value("token-id"))
 		}
 	}
@@ -125,7 +122,7 @@ func (s *Server) sign(w http.ResponseWriter, r *http.Request) {
 	defer s.mutex.Unlock()
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	id, _, _ := strings.Cut(token, ".")
-	if token == "" || s.state.Secrets["bootstrap-token-"+id].Token() != token {
+	if token == "" || s.secret(SecretsPath+"/bootstrap-token-"+id).Token() != token {
 		http.Error(w, "Unauthorized", http.StatusUnauthorized)
 		return
 	}
@@ -146,54 +143,13 @@ func (s *Server) sign(w http.ResponseWriter, r *http.Request) {
 	answer(w, Signed{string(pair.CertificatePEM()), string(key)})
 }
 
-func (s *Server) listSecrets(w http.ResponseWriter, _ *http.Request) {
-	items := []Secret{}
-	for _, secret := range s.state.Secrets {
-		items = append(items, secret)
-	}
-	answer(w, map[string]any{"apiVersion": "v1", "kind": "SecretList", "items": items})
-}
-
-func (s *Server) getSecret(w http.ResponseWriter, r *http.Request) {
-	secret, found := s.state.Secrets[r.PathValue("name")]
-	if !found {
-		http.NotFound(w, r)
-		return
-	}
-	answer(w, secret)
-}
-
-func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) {
+// secret is the secret at a path, an empty one if there is none.
+func (s *Server) secret(path string) Secret {
 	var secret Secret
-	if read(w, r, &secret) {
-		s.state.Secrets[r.PathValue("name")] = secret
-		s.keep(w)
+	if err := Into(s.state.Objects[path], &secret); err != nil {
+		return Secret{}
 	}
-}
-
-func (s *Server) listNodes(w http.ResponseWriter, _ *http.Request) {
-	items := []map[string]any{}
-	for _, node := range s.state.Nodes {
-		items = append(items, node)
-	}
-	answer(w, map[string]any{"apiVersion": "v1", "kind": "NodeList", "items": items})
-}
-
-func (s *Server) getNode(w http.ResponseWriter, r *http.Request) {
-	node, found := s.state.Nodes[r.PathValue("name")]
-	if !found {
-		http.NotFound(w, r)
-		return
-	}
-	answer(w, node)
-}
-
-func (s *Server) putNode(w http.ResponseWriter, r *http.Request) {
-	node := map[string]any{}
-	if read(w, r, &node) {
-		s.state.Nodes[r.PathValue("name")] = node
-		s.keep(w)
-	}
+	return secret
 }
 
 // keep writes the state beside its place and moves it there.

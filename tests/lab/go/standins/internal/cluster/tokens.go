@@ -8,7 +8,7 @@ import (
 
 const tokenType = "bootstrap.kubernetes.io/token"
 
-// Secret is an object of kind Secret, in namespace kube-system.
+// Secret is an object of kind Secret.
 type Secret struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -19,9 +19,10 @@ type Secret struct {
 
 // Metadata is what we use of an object's metadata.
 type Metadata struct {
-	Name            string  `json:"name"`
-	Namespace       string  `json:"namespace"`
-	OwnerReferences []Owner `json:"ownerReferences,omitempty"`
+	Name            string            `json:"name"`
+	Namespace       string            `json:"namespace"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	OwnerReferences []Owner           `json:"ownerReferences,omitempty"`
 }
 
 // Owner is the object whose end is also this one's.
@@ -31,7 +32,7 @@ type Owner struct {
 	Name       string `json:"name"`
 }
 
-// NewSecret is a secret whose values are encoded as the API wants them.
+// NewSecret is a secret in kube-system whose values are encoded as the API wants them.
 func NewSecret(name, kind string, values map[string]string) Secret {
 	data := map[string]string{}
 	for key, value := range values {
