@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from installer.config import ClusterConfig
-from installer.endpoint import LOCAL_ADDRESS, LOCAL_PORT, ApiEndpoint
+from installer.endpoint import LOCAL_ADDRESS, LOCAL_PORT
 from installer.errors import InputError
 from installer.settings import Endpoint
 from installer.yamltext import dump_yaml, load_yaml
@@ -32,16 +32,18 @@ AGREED: dict[str, Callable[[ClusterConfig], Any]] = {
 """The fields that are one and the same on every node, and how each is written."""
 _NODE_OWN = ("nodeName", "taints", "dataDisk", "tokenTTLSeconds")
 _UNDECIDED = "auto"
+_UNPROVEN = "unproven"
+"""Of ``endpoint`` the one field that a node may decide for itself."""
 
 
 def settled(config: ClusterConfig, *, address: str, proxy_mode: str) -> ClusterConfig:
     """``config`` with everything written out that was decided from the first node, whose address is ``address``."""
     mode, chosen = config.endpoint_mode, config.endpoint.address
-    endpoint = ApiEndpoint(
-        mode,
-        chosen or (Endpoint(address) if mode == "direct" else None),
-        config.endpoint.port if mode == "local" else LOCAL_PORT,
-        config.endpoint.interface,
+    endpoint = replace(
+        config.endpoint,
+        mode=mode,
+        address=chosen or (Endpoint(address) if mode == "direct" else None),
+        port=config.endpoint.port if mode == "local" else LOCAL_PORT,
     )
     return replace(config, endpoint=endpoint, kube_proxy_mode=proxy_mode)
 
@@ -69,6 +71,8 @@ def joining_config(shared: ClusterConfig, own_text: str | None, *, where: str | 
     if where is not None:
         _demand_same(base, own, where)
     merged = base | own | {key: base[key] for key in AGREED}
+    if isinstance(own.get("endpoint"), dict) and _UNPROVEN in own["endpoint"]:
+        merged["endpoint"] = base["endpoint"] | {_UNPROVEN: own["endpoint"][_UNPROVEN]}
     return ClusterConfig.from_document(merged, where=place), dump_yaml(merged)
 
 

@@ -19,6 +19,7 @@ from installer.errors import InputError, OperatorError
 from installer.maintenance import VERBS
 from installer.terminal import say, say_end, say_error, screen, this_machine
 from installer.toolcommand import COMMAND_VARIABLE
+from installer.vipverbs import vip_probe
 
 if TYPE_CHECKING:
     from installer.install import Request
@@ -99,7 +100,7 @@ def preflight(*, as_json: bool, **options: Any) -> None:
     check_only(this_machine(), _request(**options), screen(as_json=as_json))
 
 
-for _verb in VERBS:
+for _verb in (*VERBS, vip_probe):
     cli.add_command(_verb)
 
 

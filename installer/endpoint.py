@@ -58,13 +58,15 @@ class ApiEndpoint:
     """The mode (``None``: by the number of control planes), and what belongs to some modes only.
 
     ``address`` is the load balancer, the moving address, or for ``direct`` the first control plane; ``port`` is where
-    the local HAProxy listens; ``interface`` is where kube-vip puts its address.
+    the local HAProxy listens; ``interface`` is where kube-vip puts its address, ``unproven`` says to go on with it
+    though nobody saw the address move.
     """
 
     mode: str | None = None
     address: Endpoint | None = None
     port: int = LOCAL_PORT
     interface: str | None = None
+    unproven: bool = False
 
     @classmethod
     def read(cls, fields: Fields) -> ApiEndpoint:
@@ -74,12 +76,13 @@ class ApiEndpoint:
             fields.parsed("address", Endpoint.parse, None),
             fields.integer("port", LOCAL_PORT, least=1024, most=_HIGHEST_LOCAL_PORT),
             fields.text("interface", None),
+            fields.boolean("unproven", False),
         )
         fields.finish()
         return endpoint
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping :meth:`read` takes, without what its mode does not use."""
+        """The mapping :meth:`read` takes: what all nodes must agree on, without what its mode does not use."""
         values = {
             "mode": self.mode,
             "address": str(self.address) if self.address else None,
@@ -131,6 +134,8 @@ def demand_usable(fields: Fields, endpoint: ApiEndpoint, nodes: tuple[ClusterNod
         fields.note("endpoint.mode", f"direct is for one control plane; nodes names {len(control_planes(nodes))}")
     if endpoint.interface is not None and mode != "kube-vip":
         fields.note("endpoint.interface", f"is for kube-vip; the mode is {mode}")
+    if endpoint.unproven and mode != "kube-vip":
+        fields.note("endpoint.unproven", f"is for kube-vip; the mode is {mode}")
     if mode == "kube-vip" and endpoint.address is not None:
         _demand_moving(fields, endpoint.address, nodes)
 

@@ -15,6 +15,7 @@ from installer.datadisk import DataDiskState, look_at
 from installer.foundcontainerd import DEFAULT_ROOT, FoundContainerd, Owner, owner_of
 from installer.installed import Installed
 from installer.node import DiskSpace, NodeView
+from installer.vip.proof import Proof
 
 MODULES = (
     "overlay",
@@ -103,7 +104,7 @@ class KubernetesState:
 class NodeFacts:
     """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
     ``hosts`` are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration
-    refers to and that are not there.
+    refers to and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here.
     """
 
     hostname: str
@@ -135,6 +136,7 @@ class NodeFacts:
     installed: Installed | None
     data_disk: DataDiskState | None = None
     absent_files: tuple[str, ...] = ()
+    vip_proof: Proof | None = None
 
     @property
     def platform(self) -> Platform | None:
@@ -191,4 +193,5 @@ def gather(
         installed=installed,
         data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
         absent_files=tuple(path for path in files if view.read_bytes(path) is None),
+        vip_proof=Proof.read(view),
     )

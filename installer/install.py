@@ -306,7 +306,7 @@ def read_config(view: NodeView, path: Path | None, join: JoinFile | None) -> tup
 
     A joining node has the cluster's from the join file, and nothing of its own may contradict it.
     """
-    text = saved_config(view) if path is None else _read(path, "--config", "a cluster.yaml")
+    text = saved_config(view) if path is None else read_given(path, "--config", "a cluster.yaml")
     if join is None:
         return ClusterConfig.from_text(text or "", where=str(path or CONFIG_PATH)), text
     return joining_config(join.cluster, text, where=str(path) if path else None)
@@ -332,7 +332,9 @@ def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
                 next_step="copy join.yaml here, then:  sudo ./install --role worker --join join.yaml",
             )
         return None
-    join = JoinFile.from_text(_read(path, "--join", "join.yaml from the first control-plane node"), where=str(path))
+    join = JoinFile.from_text(
+        read_given(path, "--join", "join.yaml from the first control-plane node"), where=str(path)
+    )
     here, there = bundle.index.kubernetes.lstrip("v"), join.kubernetes.lstrip("v")
     if here.split(".")[:2] != there.split(".")[:2]:
         raise InputError(
@@ -345,7 +347,8 @@ def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
     return join
 
 
-def _read(path: Path, option: str, wanted: str) -> str:
+def read_given(path: Path, option: str, wanted: str) -> str:
+    """The text of a file that was given with ``option``; :class:`InputError` where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

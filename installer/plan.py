@@ -292,7 +292,8 @@ def _endpoint_note(config: ClusterConfig, node: render.NodeIdentity) -> str:
         planes = ", ".join(plane.name for plane in config.control_planes)
         return f"endpoint local: {endpoint} is a HAProxy on every node, to {planes}"
     if mode == "kube-vip":
-        return f"endpoint kube-vip: {endpoint} moves between the control planes by ARP"
+        proof = "; a proof is not demanded (endpoint.unproven)" if config.endpoint.unproven else ""
+        return f"endpoint kube-vip: {endpoint} moves between the control planes by ARP{proof}"
     if mode == "external":
         return f"endpoint external: {endpoint}, the site's own load balancer"
     return f"endpoint direct: {endpoint}, the first control plane; cluster.yaml can name another"

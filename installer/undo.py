@@ -17,6 +17,7 @@ from installer.restore import DAEMON_FOLDERS, RemoveData, RemoveEmpty, RestoreFi
 from installer.steps.datadisk import DATA_DISK_STAYS, ReleaseDataDisk
 from installer.steps.goback import RestoreImages, RestoreSwap, RestoreSysctls, RestoreUnits, StopUnits
 from installer.steps.imagestore import ImageStore
+from installer.vip import proof
 
 _SOCKET = "/run/containerd/containerd.sock"
 _RESET = "sudo airgap-bundle reset  takes the node out of its cluster and removes everything"
@@ -80,6 +81,8 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
         notes.append(f"kernel modules stay loaded until a reboot: {', '.join(commands.modules)}")
     if changed_cluster(run):
         notes.append("what the run had Helm change in the cluster stays")
+    if view.stat(proof.PATH) is not None:
+        notes.append(f"what vip-probe saw here before ({proof.PATH}) stays")
     foreign = record.foreign_folders if record and is_first else ()
     notes += [f"{folder} held something before and is left alone" for folder in foreign]
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")

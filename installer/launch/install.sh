@@ -48,7 +48,7 @@ reads_only() {
     case $word in
       --dry-run | --help | -h | --version) return 0 ;;
       --role | --config | --join | --address | --media) value_follows=yes ;;
-      plan | facts | status | preflight | doctor) return 0 ;;
+      plan | facts | status | preflight | doctor | vip-probe) return 0 ;;
       -*) ;;
       *) break ;;
     esac

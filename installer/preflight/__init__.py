@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from installer.errors import PreflightError
-from installer.preflight import disk, identity, kernel, kubernetes, machine, network, ostools, runtime
+from installer.preflight import disk, identity, kernel, kubernetes, machine, moving, network, ostools, runtime
 from installer.preflight.finding import Finding, Subject
 
 _ONE: tuple[Callable[[Subject], Finding], ...] = (
@@ -13,6 +13,7 @@ _ONE: tuple[Callable[[Subject], Finding], ...] = (
     *identity.CHECKS,
     *kernel.CHECKS,
     *network.CHECKS,
+    *moving.CHECKS,
     *runtime.CHECKS,
     *ostools.CHECKS,
     *kubernetes.CHECKS,

@@ -17,6 +17,7 @@ from installer.steps.judged import judged
 from installer.steps.kubeadm import BEGUN_MARK, KUBEADM
 from installer.steps.pins import recorded_pins
 from installer.steps.runtime import effective_config
+from installer.vip import proof
 
 _RESET_TIMEOUT_SECONDS = 900.0
 _ADMIN_FILES = (render.ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
@@ -28,6 +29,7 @@ _OWN_FILES = (
     haproxy.CONFIG_PATH,
     haproxy.MANIFEST_PATH,
     kube_vip.MANIFEST_PATH,
+    proof.PATH,
 )
 
 

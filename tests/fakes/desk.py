@@ -41,7 +41,8 @@ class Desk:
 
     def run(self, *words: str) -> tuple[int, str]:
         """Runs ``install`` with these words; its exit code and all it said."""
-        media = () if words[0] in ("status", "facts", "reset", "undo", "join-file") else ("--media", str(self.media))
+        alone = ("status", "facts", "reset", "undo", "join-file", "vip-probe")
+        media = () if words[0] in alone else ("--media", str(self.media))
         self.before = self.machine.node.files()
         code = cli.run([*words, *media])
         said = self.capture.readouterr()

@@ -127,6 +127,15 @@ def test_one_door_to_other_programs() -> None:
     assert users in ([], ["installer.localnode"]), users
 
 
+def test_two_doors_to_the_network() -> None:
+    """Only the probe that two control planes are asked to make talks to another machine."""
+    users = [name for name, targets in GRAPH.items() if name.startswith("installer") and "socket" in targets]
+    assert users == ["installer.vip.arp", "installer.vip.question"]
+    for module in users:
+        others = {name for name, targets in GRAPH.items() if module in targets and name.startswith("installer")}
+        assert others <= {"installer.vip.ask", "installer.vip.hold", "installer.vipverbs"}, others
+
+
 def test_rendering_is_pure() -> None:
     powers = {"os", "subprocess", "socket", "shutil", "tempfile", "pathlib", "time", "random", "installer.localnode"}
     for module in (name for name in GRAPH if name.startswith("installer.render")):

@@ -201,7 +201,10 @@ def test_a_reading_verb_uses_the_runtime_that_is_kept(plain_root: Path, payload:
         assert listing(plain_root) == before
 
 
-@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["preflight", "--role", "cp"], ["undo", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["status", "--json"], ["preflight", "--role", "cp"], ["vip-probe", "hold"], ["undo", "--help"]],
+)
 def test_verbs_that_look_leave_nothing_behind(plain_root: Path, words: list[str]) -> None:
     before = listing(plain_root)
     assert run(plain_root, *words).returncode == 7

@@ -69,6 +69,7 @@ def test_the_endpoint_follows_the_control_planes_and_survives_the_join_file(
         (NODES + "endpoint: {address: 'lb.site'}", "endpoint.address: a local endpoint has none"),
         (NODES + "endpoint: {mode: direct}", "endpoint.mode: direct is for one control plane; nodes names 3"),
         (NODES + "endpoint: {interface: eth0}", "endpoint.interface: is for kube-vip; the mode is local"),
+        (NODES + "endpoint: {unproven: true}", "endpoint.unproven: is for kube-vip; the mode is local"),
         (NODES + "endpoint: {mode: kube-vip, address: vip.site}", "wanted an address for kube-vip"),
         (NODES + "endpoint: {mode: kube-vip, address: '10.0.24.9:443'}", "the API's own port, 6443, got 443"),
         (NODES + "endpoint: {mode: kube-vip, address: 10.0.24.29}", "10.0.24.29 is cp-2's (nodes)"),
@@ -92,6 +93,18 @@ def test_settings_of_a_joining_node_s_own_stand_beside_the_cluster_s() -> None:
     found, _kept = joining_config(through_a_join_file(NODES), own, where="cluster.yaml")
     assert (found.node_name, found.containerd_root, found.kube_proxy_mode) == ("w-9", "/data", "iptables")
     assert found.endpoint == ApiEndpoint("local")
+
+
+def test_going_on_unproven_travels_and_is_a_node_s_own_to_decide() -> None:
+    moving, unproven, proven = (
+        NODES + f"endpoint: {{mode: kube-vip, address: 10.0.24.100{more}}}"
+        for more in ("", ", unproven: true", ", unproven: false")
+    )
+    assert through_a_join_file(unproven).endpoint.unproven
+    found, kept = joining_config(through_a_join_file(moving), unproven, where="cluster.yaml")
+    assert found.endpoint.unproven
+    assert joining_config(through_a_join_file(moving), kept, where=None)[0].endpoint.unproven
+    assert not joining_config(through_a_join_file(unproven), proven, where="cluster.yaml")[0].endpoint.unproven
 
 
 def test_the_same_cluster_yaml_on_every_node_agrees() -> None:

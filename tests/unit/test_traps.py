@@ -15,7 +15,7 @@ import yaml
 
 from installer.bundle.digest import Digest
 from installer.config import ClusterConfig
-from installer.endpoint import ApiEndpoint
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.errors import CommandError, InputError, StepError
 from installer.execute import Phase, Plan
 from installer.facts import NodeFacts, gather
@@ -32,6 +32,7 @@ from installer.render import containerd, fstab, kernel, kubeadm, kubelet
 from installer.settings import KUBELET_FLAGS_REFUSED, DataDiskSettings, Endpoint
 from installer.status import service_state
 from installer.steps.fstab import KEPT
+from installer.vip.proof import Proof, Seen
 from tests.fakes.debian import ADDRESS, debian
 from tests.fakes.disk import DEVICE, ROOT, UUID, Disk
 from tests.fakes.machine import Machine, StoredName
@@ -163,6 +164,50 @@ def test_trap_07_a_package_of_the_system_or_another_minor_is_named_and_refused()
     record = Installed(Digest.of(b""), "k8s", "1.28.15", "cp", "cp-1", ADDRESS, ROOT, "done", 0)
     jumped = judged("cluster", replace(found, installed=record))
     assert (jumped.level, "1.28.15 installed as cp" in jumped.seen) == ("problem", True)
+
+
+PLANES = (ClusterNode("cp-1", ADDRESS, "cp"), ClusterNode("cp-2", "10.0.24.29", "cp"))
+MOVING = ClusterConfig(nodes=PLANES, endpoint=ApiEndpoint("kube-vip", Endpoint("10.0.24.100")))
+
+
+def test_trap_08_several_control_planes_need_no_address_that_moves() -> None:
+    config = ClusterConfig(nodes=PLANES)
+    assert config.endpoint_mode == "local"
+    plan = build_plan(BUNDLE, "cp", config, facts(), address=ADDRESS)
+    assert any(note.startswith("endpoint local: k8s-api:16443 is a HAProxy on every node") for note in plan.notes)
+    assert "endpoint/config" in [step.id for step in plan.steps]
+    assert judged("moving-address", gather(debian().node), config).level == "ok"
+
+
+def test_trap_08_an_address_that_nobody_saw_move_is_refused_with_the_probe_and_the_default() -> None:
+    found = judged("moving-address", gather(debian().node), MOVING)
+    assert found.level == "problem"
+    assert found.seen == "10.0.24.100 has not answered here from cp-2 10.0.24.29"
+    assert found.why == "kube-vip moves it between cp-1, cp-2; many networks filter that"
+    for words in ("on cp-2:  sudo ./install vip-probe hold", "vip-probe ask", "default, local", "unproven: true"):
+        assert words in found.fix
+    unproven = replace(MOVING, endpoint=replace(MOVING.endpoint, unproven=True))
+    assert judged("moving-address", gather(debian().node), unproven).level == "warn"
+    plan = build_plan(BUNDLE, "cp", unproven, facts(), address=ADDRESS)
+    assert any("a proof is not demanded (endpoint.unproven)" in note for note in plan.notes)
+
+
+def test_trap_08_an_address_that_another_control_plane_answered_for_is_accepted() -> None:
+    node = debian().node
+    answered = Seen("cp-2", "10.0.24.29", True, "02:00:00:00:00:29", 1_795_000_000)
+    proof = Proof("10.0.24.100", "cp-1", ADDRESS, (answered,))
+    proof.write(node)
+    found = judged("moving-address", gather(node), MOVING)
+    assert (found.level, found.seen.startswith("answered by cp-2 from 02:00:00:00:00:29")) == ("ok", True)
+    for other, fact in (
+        (replace(proof, address="10.0.24.200"), "the record is of 10.0.24.200; cluster.yaml says 10.0.24.100"),
+        (replace(proof, name="cp-9"), "the record is of cp-9 10.0.24.31; this machine is cp-1 10.0.24.31"),
+        (replace(proof, seen=(replace(answered, name="cp-9"),)), "answered by cp-9 10.0.24.29; the other control"),
+        (proof.with_seen(replace(answered, answered=False)), "did not answer here while cp-2 10.0.24.29 held it"),
+    ):
+        other.write(node)
+        refused = judged("moving-address", gather(node), MOVING)
+        assert (refused.level, fact in refused.seen) == ("problem", True), refused.seen
 
 
 def test_trap_09_a_service_is_proven_by_what_it_runs_after_it_read_its_configuration() -> None:
