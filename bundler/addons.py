@@ -1,4 +1,4 @@
-"""Add-ons of a build: chosen from the catalogue, resolved into what the lock holds.
+"""Add-ons of a build, resolved into what the lock holds.
 
 An add-on's images are never guessed: the chart is rendered by the bundle's own helm with the values it will be
 installed with, and what it names must be what the catalogue lists. Pure over :class:`ChartLookup`.
@@ -6,24 +6,21 @@ installed with, and what it names must be what the catalogue lists. Pure over :c
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bundler.catalog import Catalog
-from bundler.catalog_types import Addon, AddonVersion, Release, ReleaseFile
+from bundler.addon_choice import ChosenAddon
+from bundler.addon_types import FOLDERS
+from bundler.catalog_types import Release, ReleaseFile
 from bundler.charts import ChartRelease, images_in
 from bundler.errors import InputError
 from bundler.imagelist import RequiredImage, addon_images
-from bundler.versions import newest_charts_first, without_v
 from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.reference import Reference
 from installer.bundle.source import Source
 from installer.bundle.values import SAMPLE, fill
-
-NO_NETWORK = "none"
 
 
 class ChartLookup(Protocol):
@@ -39,55 +36,12 @@ class ChartLookup(Protocol):
 
 
 @dataclass(frozen=True)
-class ChosenAddon:
-    """An add-on and the version of it that a build takes."""
-
-    addon: Addon
-    version: AddonVersion
-
-    def __str__(self) -> str:
-        return f"{self.addon.name} {self.version.version}"
-
-
-@dataclass(frozen=True)
 class ResolvedAddon:
     """What the lock gets: the add-on, its chart's blob, and the images it needs."""
 
     bundled: BundledAddon
     chart: Descriptor
     images: tuple[RequiredImage, ...]
-
-
-def chosen_addons(cni: str, catalog: Catalog) -> tuple[ChosenAddon, ...]:
-    """The add-ons that ``--cni NAME[@VERSION]`` means; raises :class:`InputError` naming what there is."""
-    if cni == NO_NETWORK:
-        return ()
-    name, _, version = cni.partition("@")
-    if name not in (known := catalog.networks()):
-        raise InputError(
-            "there is no such pod network in the catalogue",
-            where=f"--cni {cni}",
-            wanted=f"one of {', '.join([NO_NETWORK, *known])}",
-            got=name,
-            next_step="lay a folder with cni/NAME.yaml over the catalogue (--catalog DIR), or build with --cni none",
-        )
-    addon = catalog.network(name)
-    return (ChosenAddon(addon, _version(addon, version if "@" in cni else addon.default, where=f"--cni {cni}")),)
-
-
-def _version(addon: Addon, asked: str, *, where: str) -> AddonVersion:
-    """The version asked for, its ``v`` written or not."""
-    for version in addon.versions.values():
-        if without_v(version.version) == without_v(asked):
-            return version
-    known = ", ".join(newest_charts_first(addon.versions)) or "a version"
-    raise InputError(
-        f"there is no such version of {addon.name} in the catalogue",
-        where=where,
-        wanted=textwrap.fill(f"one of {known}", 70),
-        got=asked or "none",
-        next_step="lay a folder with this version over the catalogue: --catalog DIR",
-    )
 
 
 def resolve_addon(
@@ -114,7 +68,7 @@ def _agreed(chosen: ChosenAddon, named: Sequence[Reference] | None) -> Sequence[
     if listed and (named is None or set(named) <= set(listed)):
         return listed
     where = f"chart {chosen}, {chosen.version.source.origin}"
-    place = f"cni/{chosen.addon.name}.yaml, versions.{chosen.version.version}.images"
+    place = f"{FOLDERS[chosen.addon.kind]}/{chosen.addon.name}.yaml, versions.{chosen.version.version}.images"
     if listed:
         raise InputError(
             "the chart uses images that the catalogue does not list",
@@ -149,6 +103,9 @@ def _bundled(chosen: ChosenAddon, chart: Descriptor, told_by: str) -> BundledAdd
         ready=addon.ready,
         plugins=addon.plugins,
         notes=addon.notes,
+        needs=tuple(need.name for need in chosen.needs),
+        host=addon.host,
+        roles=addon.roles,
         images_told_by=told_by,
         source=source,
     )

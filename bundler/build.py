@@ -45,7 +45,9 @@ class Request:
 
     k8s: str | None
     arch: str
-    cni: str
+    cni: str | None
+    addon: tuple[str, ...]
+    addon_file: tuple[Path, ...]
     runtime: str
     mirror: str
     catalog: tuple[Path, ...]
@@ -60,7 +62,7 @@ class Builder:
     def __init__(self, request: Request, progress: Progress) -> None:
         self._request = request
         self._progress = progress
-        self.catalog = Catalog.load(request.catalog)
+        self.catalog = Catalog.load(request.catalog, request.addon_file)
 
     @cached_property
     def _store(self) -> Store:
@@ -81,6 +83,7 @@ class Builder:
             platforms=parse_architectures(self._request.arch),
             zstd=ZSTD,
             cni=self._request.cni,
+            addons=self._request.addon,
             runtime=runtime_kind(self._request.runtime),
             created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
         )

@@ -4,25 +4,29 @@ The built-in catalogue is ``manifests/`` and ``image-lists/`` of the checkout, o
 A user's own folders are laid over it, in order. Such a folder has the same layout, any part of it::
 
     catalogue.yaml            schema: 1, and a name for messages (default: the folder's name)
-    kubernetes/v1.30.yaml     components/containerd.yaml     cni/flannel.yaml     endpoint.yaml     runtime.yaml
+    kubernetes/v1.30.yaml     components/containerd.yaml     endpoint.yaml     runtime.yaml
+    cni/flannel.yaml          addons/metrics-server.yaml
     image-lists/kubernetes/v1.30.14.txt     image-lists/cni/flannel-v0.28.9.txt     image-lists/endpoint.txt
 
 An entry there adds a version or replaces the entry below, and is marked with the folder's name and as the user's word:
-its checksums are not upstream's.
+its checksums are not upstream's. A single add-on's document can be laid over all of them.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bundler.addon_read import read_addon
+from bundler.addon_types import FOLDERS, NOUNS, Addon, RetiredAddon
+from bundler.catalog_folders import AddonFile, Folder, addon_file, built_in_folder, overlay_folder
 from bundler.catalog_read import read_component, read_endpoint, read_minor, read_runtime
-from bundler.catalog_types import BUILT_IN, Addon, Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
+from bundler.catalog_types import Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
 from bundler.errors import InputError
 from bundler.imagelist import RequiredImage, parse_image_list
 from bundler.versions import newest_first, parse_version
@@ -33,40 +37,6 @@ from installer.bundle.reference import Reference
 T = TypeVar("T")
 SCHEMA = 1
 _ASKED = re.compile(r"v?((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*))(\.(?:0|[1-9][0-9]*))?")
-_MINOR_FILE = re.compile(r"v([0-9]+\.[0-9]+)\.yaml")
-_COMPONENT_FILE = re.compile(r"([a-z0-9][a-z0-9-]*)\.yaml")
-_LIST_FILE = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)\.txt")
-_ADDON_LIST_FILE = re.compile(r"([a-z0-9][a-z0-9-]*-v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*)\.txt")
-_OVERLAY_PARTS = {"catalogue.yaml", "kubernetes", "components", "cni", "endpoint.yaml", "runtime.yaml", "image-lists"}
-
-
-@dataclass(frozen=True)
-class Folder:
-    """One catalogue on disk: its layer, and where its manifests and image lists are."""
-
-    layer: Layer
-    manifests: Path
-    image_lists: Path
-
-    def kubernetes(self) -> dict[str, Path]:
-        """The documents of the Kubernetes minors, by minor."""
-        return _named_files(self.manifests / "kubernetes", _MINOR_FILE)
-
-    def components(self) -> dict[str, Path]:
-        """The documents of the components, by name."""
-        return _named_files(self.manifests / "components", _COMPONENT_FILE)
-
-    def networks(self) -> dict[str, Path]:
-        """The documents of the pod networks, by name."""
-        return _named_files(self.manifests / "cni", _COMPONENT_FILE)
-
-    def lists(self) -> dict[str, Path]:
-        """The image lists of Kubernetes releases, by version."""
-        return _named_files(self.image_lists / "kubernetes", _LIST_FILE)
-
-    def network_lists(self) -> dict[str, Path]:
-        """The image lists of pod networks, by name and version, as ``flannel-v0.28.9``."""
-        return _named_files(self.image_lists / "cni", _ADDON_LIST_FILE)
 
 
 @dataclass(frozen=True)
@@ -74,12 +44,25 @@ class Catalog:
     """The catalogues in order, the built-in one first. Documents are read when first asked about, then kept."""
 
     folders: tuple[Folder, ...]
+    addon_files: tuple[AddonFile, ...] = ()
     _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def load(cls, overlays: Sequence[Path] = ()) -> Catalog:
-        """The built-in catalogue with ``overlays`` over it, in order; raises :class:`InputError` for a bad folder."""
-        return cls((built_in_folder(), *(overlay_folder(path) for path in overlays)))
+    def load(cls, overlays: Sequence[Path] = (), addon_files: Sequence[Path] = ()) -> Catalog:
+        """The built-in catalogue with ``overlays`` and then ``addon_files`` over it, in order.
+
+        Raises :class:`InputError` for a folder or a file that is none of a catalogue.
+        """
+        folders = cls((built_in_folder(), *(overlay_folder(path) for path in overlays)))
+        return cls(folders.folders, tuple(folders._placed(addon_file(path)) for path in addon_files))
+
+    def _placed(self, file: AddonFile) -> AddonFile:
+        """``file`` with the kind of the add-on that it is laid over, where it does not give one."""
+        kind = file.kind or self.kind_of(file.name)
+        if kind is None:
+            got = f"kind: missing, wanted one of {', '.join(FOLDERS)}"
+            raise InputError("the catalogue cannot be used", where=str(file.path), got=got)
+        return replace(file, kind=kind)
 
     @property
     def date(self) -> str:
@@ -125,9 +108,8 @@ class Catalog:
                 got=minor,
                 next_step="lay a folder with this version over the catalogue: --catalog DIR",
             )
-        found = self._layered(
-            f"kubernetes {minor}", (folder.kubernetes().get(minor) for folder in self.folders), read_minor
-        )
+        documents = self._documents(lambda folder: folder.kubernetes().get(minor))
+        found = self._layered(f"kubernetes {minor}", documents, read_minor)
         if found.minor != minor:
             raise InputError(
                 "a catalogue file holds another version than its name says",
@@ -173,38 +155,59 @@ class Catalog:
             raise InputError(
                 "no such component", where=f"component {name}", wanted=f"one of {', '.join(known)}", got=name
             )
-        return self._layered(
-            f"component {name}", (folder.components().get(name) for folder in self.folders), read_component
-        )
+        documents = self._documents(lambda folder: folder.components().get(name))
+        return self._layered(f"component {name}", documents, read_component)
 
-    def networks(self) -> tuple[str, ...]:
-        """The names of the pod networks there are; reads no document."""
-        return tuple(sorted({name for folder in self.folders for name in folder.networks()}))
+    def addons(self, kind: str) -> tuple[str, ...]:
+        """The names of the add-ons of a kind, the retired ones too; reads no document."""
+        named = {file.name for file in self.addon_files if file.kind == kind}
+        return tuple(sorted(named.union(*(folder.addons(kind) for folder in self.folders))))
 
-    def network(self, name: str) -> Addon:
-        """The pod network ``name``; raises :class:`InputError` naming those there are."""
-        if name not in (known := self.networks()):
+    def offered(self, kind: str) -> tuple[str, ...]:
+        """The names of the add-ons of a kind that a build can carry."""
+        return tuple(name for name in self.addons(kind) if isinstance(self.addon_document(kind, name), Addon))
+
+    def kind_of(self, name: str) -> str | None:
+        """The kind of the add-on ``name``, ``None`` where there is none; :class:`InputError` for one of two kinds."""
+        kinds = [kind for kind in FOLDERS if name in self.addons(kind)]
+        if len(kinds) > 1:
             raise InputError(
-                "no such pod network", where=f"cni {name}", wanted=f"one of none, {', '.join(known)}", got=name
+                "two add-ons have one name",
+                where=f"add-on {name}",
+                wanted="a document in one place",
+                got=" and ".join(f"{FOLDERS[kind]}/{name}.yaml" for kind in kinds),
             )
-        found = self._layered(f"cni {name}", (folder.networks().get(name) for folder in self.folders), read_addon)
-        if (found.name, found.kind) != (name, "cni"):
+        return kinds[0] if kinds else None
+
+    def addon(self, kind: str, name: str, *, where: str = "") -> Addon:
+        """The add-on ``name``; raises :class:`InputError` for one that is retired, with the reason."""
+        found = self.addon_document(kind, name)
+        if isinstance(found, RetiredAddon):
+            told = textwrap.fill(found.reason, 70)
+            raise InputError(f"{name} is not offered", where=where or f"{NOUNS[kind]} {name}", got=told)
+        return found
+
+    def addon_document(self, kind: str, name: str) -> Addon | RetiredAddon:
+        """What the documents of an add-on that is there say of it."""
+        documents = list(self._documents(lambda folder: folder.addons(kind).get(name)))
+        documents += [(file.layer, file.path) for file in self.addon_files if (file.kind, file.name) == (kind, name)]
+        found = self._layered(f"{kind} {name}", documents, read_addon)
+        if (found.name, found.kind) != (name, kind):
             raise InputError(
                 "a catalogue file holds another add-on than its name says",
-                where=f"cni/{name}.yaml",
-                wanted=f"name: {name}, kind: cni",
+                where=f"{FOLDERS[kind]}/{name}.yaml",
+                wanted=f"name: {name}, kind: {kind}",
                 got=f"name: {found.name}, kind: {found.kind}",
             )
         return found
 
     def runtime(self) -> RuntimeChoice:
         """The installer's own Python."""
-        return self._layered("runtime", (folder.manifests / "runtime.yaml" for folder in self.folders), read_runtime)
+        return self._layered("runtime", self._documents(lambda it: it.manifests / "runtime.yaml"), read_runtime)
 
     def endpoint_images(self) -> tuple[RequiredImage, ...]:
         """The images of the API's endpoint, which every bundle carries, by purpose."""
-        paths = (folder.manifests / "endpoint.yaml" for folder in self.folders)
-        found = self._layered("endpoint", paths, read_endpoint)
+        found = self._layered("endpoint", self._documents(lambda it: it.manifests / "endpoint.yaml"), read_endpoint)
         return tuple(found[purpose] for purpose in sorted(found))
 
     def endpoint_list(self) -> tuple[Reference, ...] | None:
@@ -221,13 +224,13 @@ class Catalog:
         """The image list of a release out of the topmost catalogue that has one, else ``None``."""
         return _topmost_list(folder.lists().get(version) for folder in self.folders)
 
-    def network_lists(self) -> tuple[str, ...]:
-        """The pod networks' versions there is an image list for, as ``flannel-v0.28.9``."""
-        return tuple(sorted({name for folder in self.folders for name in folder.network_lists()}))
+    def addon_lists(self, kind: str) -> tuple[str, ...]:
+        """The versions of the add-ons of a kind there is an image list for, as ``flannel-v0.28.9``."""
+        return tuple(sorted({name for folder in self.folders for name in folder.addon_lists(kind)}))
 
-    def network_list(self, name: str, version: str) -> tuple[Reference, ...] | None:
-        """The image list of a pod network out of the topmost catalogue that has one, else ``None``."""
-        return _topmost_list(folder.network_lists().get(f"{name}-{version}") for folder in self.folders)
+    def addon_list(self, kind: str, name: str, version: str) -> tuple[Reference, ...] | None:
+        """The image list of an add-on out of the topmost catalogue that has one, else ``None``."""
+        return _topmost_list(folder.addon_lists(kind).get(f"{name}-{version}") for folder in self.folders)
 
     def files(
         self, release: Release, platforms: Iterable[Platform], *, with_charts: bool = False
@@ -252,13 +255,18 @@ class Catalog:
                     )
                 yield by_platform[platform]
 
-    def _layered(self, key: str, documents: Iterable[Path | None], read: Callable[..., T]) -> T:
-        """What the document of each folder says, each over the one below; kept under ``key`` for the next time."""
+    def _documents(self, of: Callable[[Folder], Path | None]) -> Iterator[tuple[Layer, Path]]:
+        """The documents that ``of`` picks out of each folder, where they are there."""
+        for folder in self.folders:
+            if (path := of(folder)) and path.is_file():
+                yield folder.layer, path
+
+    def _layered(self, key: str, documents: Iterable[tuple[Layer, Path]], read: Callable[..., T]) -> T:
+        """What the documents say, each over the one before; kept under ``key`` for the next time."""
         if key not in self._kept:
             value: T | None = None
-            for folder, path in zip(self.folders, documents, strict=True):
-                if path and path.is_file():
-                    value = read(read_document(path), where=str(path), layer=folder.layer, below=value)
+            for layer, path in documents:
+                value = read(read_document(path), where=str(path), layer=layer, below=value)
             self._kept[key] = value
         found: T = self._kept[key]
         return found
@@ -267,62 +275,6 @@ class Catalog:
 def _topmost_list(paths: Iterable[Path | None]) -> tuple[Reference, ...] | None:
     path = next((path for path in reversed(list(paths)) if path), None)
     return parse_image_list(read_text(path), where=str(path)) if path else None
-
-
-def _named_files(folder: Path, form: re.Pattern[str]) -> dict[str, Path]:
-    """The files of ``folder`` by the name within their file name; raises :class:`InputError` for any other file.
-
-    A file that nothing reads would be a version the user believes to have added.
-    """
-    found = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if match := form.fullmatch(path.name):
-            found[match[1]] = path
-        elif not path.name.startswith((".", "README")):
-            raise InputError(
-                "the catalogue has a file that nothing reads",
-                where=str(path),
-                wanted=f"a name like {form.pattern}",
-                got=path.name,
-            )
-    return found
-
-
-def built_in_folder() -> Folder:
-    """The built-in catalogue: of the checkout when the code runs from one, else of the installed wheel."""
-    package = Path(__file__).resolve().parent
-    for base in (package / "_data", package.parent):
-        if (base / "manifests" / "catalogue.yaml").is_file():
-            return Folder(BUILT_IN, base / "manifests", base / "image-lists")
-    raise InputError("the built-in catalogue is missing", where=str(package), next_step="install the tool again")
-
-
-def overlay_folder(path: Path) -> Folder:
-    """A user's catalogue folder; raises :class:`InputError` for one that is not there, or with parts nothing reads."""
-    if not path.is_dir():
-        raise InputError("the catalogue folder is not there", where=f"--catalog {path}", wanted="a folder")
-    entries = {entry.name for entry in path.iterdir() if not entry.name.startswith((".", "README"))}
-    if not entries or entries - _OVERLAY_PARTS:
-        raise InputError(
-            "the catalogue folder has parts that nothing reads" if entries else "the catalogue folder is empty",
-            where=f"--catalog {path}",
-            wanted=f"only {', '.join(sorted(_OVERLAY_PARTS))}",
-            got=", ".join(sorted(entries - _OVERLAY_PARTS)) or "nothing",
-        )
-    return Folder(Layer(_overlay_name(path), "user"), path, path / "image-lists")
-
-
-def _overlay_name(path: Path) -> str:
-    about = path / "catalogue.yaml"
-    name: str = path.resolve().name
-    if about.is_file():
-        fields = open_document(read_document(about), SCHEMA, where=str(about))
-        name = fields.text("name", name)
-        fields.finish()
-        fields.problems.check("the catalogue cannot be used", InputError, where=str(about))
-    if name == BUILT_IN.name:
-        raise InputError("this name is the built-in catalogue's", where=str(about), wanted="another name", got=name)
-    return name
 
 
 def _runs(versions: Iterable[str]) -> str:

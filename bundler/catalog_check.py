@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from bundler.addon_choice import ChosenAddon, demand_needs
+from bundler.addon_types import FOLDERS, Addon
 from bundler.catalog import Catalog
 from bundler.catalog_types import (
     BINARIES,
@@ -47,7 +49,7 @@ def check(catalog: Catalog) -> list[Finding]:
     """Every finding, sorted; an empty list is the proof. A document that cannot be read is a finding, too."""
     findings: list[Finding] = []
     files: list[ReleaseFile] = []
-    for part in (_kubernetes, _components, _networks, _endpoint, _runtime, _lists_without_owner):
+    for part in (_kubernetes, _components, _addons, _endpoint, _runtime, _lists_without_owner):
         for item in part(catalog):
             if isinstance(item, Finding):
                 findings.append(item)
@@ -120,21 +122,32 @@ def _image_list(
         yield Finding(where, f"the image list has {image}, which this version does not use")
 
 
-def _networks(catalog: Catalog) -> Iterator[Finding]:
-    for name in catalog.networks():
+def _addons(catalog: Catalog) -> Iterator[Finding]:
+    for kind in FOLDERS:
+        for name in catalog.addons(kind):
+            try:
+                addon = catalog.addon_document(kind, name)
+            except OperatorError as error:
+                yield _unreadable(error)
+                continue
+            if isinstance(addon, Addon):
+                yield from _addon(catalog, addon)
+
+
+def _addon(catalog: Catalog, addon: Addon) -> Iterator[Finding]:
+    where = f"{addon.kind} {addon.name}"
+    if addon.default not in addon.versions:
+        yield Finding(where, f"the default {addon.default} is not among the versions")
+    for version in addon.versions.values():
+        place = f"{where} {version.version}"
         try:
-            network = catalog.network(name)
+            demand_needs(ChosenAddon(addon, version), catalog)
         except OperatorError as error:
-            yield _unreadable(error)
-            continue
-        if network.default not in network.versions:
-            yield Finding(f"cni {name}", f"the default {network.default} is not among the versions")
-        for version in network.versions.values():
-            if version.images:
-                read = partial(catalog.network_list, name, version.version)
-                yield from _image_list(
-                    f"cni {name} {version.version}", f"cni/{name}-{version.version}", set(version.images), read
-                )
+            yield Finding(place, f"{error.message} ({error.where}): {error.got}")
+        if version.images:
+            read = partial(catalog.addon_list, addon.kind, addon.name, version.version)
+            listed = f"{FOLDERS[addon.kind]}/{addon.name}-{version.version}"
+            yield from _image_list(place, listed, set(version.images), read)
 
 
 def _endpoint(catalog: Catalog) -> Iterator[Finding]:
@@ -189,13 +202,14 @@ def _lists_without_owner(catalog: Catalog) -> Iterator[Finding]:
             catalog.release(version)
         except OperatorError:
             yield Finding(f"image-lists/kubernetes/v{version}.txt", "there is no such release")
-    known = set()
-    for name in catalog.networks():
-        # A document that cannot be read is a finding already.
-        with contextlib.suppress(OperatorError):
-            known |= {f"{name}-{version}" for version in catalog.network(name).versions}
-    for listed in sorted(set(catalog.network_lists()) - known):
-        yield Finding(f"image-lists/cni/{listed}.txt", "there is no such version of a pod network")
+    for kind, folder in FOLDERS.items():
+        known, noun = set(), {"cni": "a pod network", "addon": "an add-on"}[kind]
+        for name in catalog.addons(kind):
+            # A document that cannot be read is a finding already.
+            with contextlib.suppress(OperatorError):
+                known |= {f"{name}-{version}" for version in catalog.addon(kind, name).versions}
+        for listed in sorted(set(catalog.addon_lists(kind)) - known):
+            yield Finding(f"image-lists/{folder}/{listed}.txt", f"there is no such version of {noun}")
 
 
 def _every_platform(where: str, found: Iterable[Platform]) -> Iterator[Finding]:

@@ -34,9 +34,10 @@ from bundler.lockfile import LockedWheel
 from bundler.versions import VersionRange, parse_version
 from bundler.yaml_document import open_document
 from installer.bundle.digest import Digest
-from installer.bundle.index import Placement, read_roles
+from installer.bundle.index import Placement
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
+from installer.bundle.roles import read_roles
 from installer.bundle.strict import Fields
 
 SCHEMA = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bundler.lockfile import LockedWheel
 from bundler.versions import VersionRange
@@ -155,44 +154,6 @@ class Minor:
     binaries: dict[str, FileTemplate]
     choices: dict[str, ComponentChoice]
     releases: dict[str, Release]
-
-
-@dataclass(frozen=True)
-class AddonVersion:
-    """One version of an add-on. ``source`` is its chart's; ``digest`` is ``None`` where nobody publishes a checksum.
-
-    ``images`` are those the chart is known to use, told by ``catalogue``; none where nobody looked.
-    """
-
-    version: str
-    source: Source
-    digest: Digest | None
-    images: tuple[Reference, ...]
-    catalogue: str
-
-
-@dataclass(frozen=True)
-class Addon:
-    """An add-on that comes as a Helm chart: what holds for all its versions, and the versions by name.
-
-    Fields are those of ``installer.bundle.addon.BundledAddon``. ``chart`` is the chart's own name, ``roles`` are those
-    whose nodes run its images, ``catalogue`` is the topmost one with a word in how it is installed.
-    """
-
-    name: str
-    kind: str
-    default: str
-    chart: str
-    url: str
-    namespace: str
-    namespace_labels: dict[str, str]
-    values: dict[str, Any]
-    ready: tuple[str, ...]
-    plugins: tuple[str, ...]
-    roles: tuple[str, ...]
-    notes: tuple[str, ...]
-    versions: dict[str, AddonVersion]
-    catalogue: str
 
 
 @dataclass(frozen=True)

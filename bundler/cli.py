@@ -94,8 +94,13 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--k8s", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
         click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
-        click.option("--cni", default="none", show_default=True, metavar="NAME[@VERSION]",
-                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out."),
+        click.option("--cni", metavar="NAME[@VERSION]",
+                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out, and is "
+                          "the default."),
+        click.option("--addon", multiple=True, metavar="NAME[@VERSION]",
+                     help="An add-on to carry, with what it needs. May be repeated."),
+        click.option("--addon-file", multiple=True, type=_path(), metavar="FILE",
+                     help="An add-on of your own to carry: a document as in the catalogue. May be repeated."),
         click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
@@ -210,39 +215,33 @@ _catalogs = click.option("--catalog", multiple=True, type=_path(), metavar="DIR"
 @click.option("--json", "as_json", is_flag=True, help="All versions as JSON.")
 @guarded
 def catalog_list(catalog: tuple[Path, ...], as_json: bool) -> None:
-    """List the Kubernetes versions and the pod networks there are."""
+    """List the Kubernetes versions, the pod networks and the add-ons there are."""
     from bundler.catalog import Catalog
-    from bundler.report import minor_lines, network_line
-    from bundler.versions import newest_charts_first, newest_first
+    from bundler.report import catalog_document, catalog_lines
 
     known = Catalog.load(catalog)
-    minors = [known.minor(name) for name in known.minors()]
-    networks = [known.network(name) for name in known.networks()]
     if as_json:
-        versions = {minor.minor: newest_first(minor.releases) for minor in minors}
-        charts = {network.name: newest_charts_first(network.versions) for network in networks}
-        click.echo(json.dumps({"date": known.date, "kubernetes": versions, "cni": charts}, indent=2))
-        return
-    click.echo(f"catalogue {known.date}, each minor with its newest patch")
-    for minor in minors:
-        _print(minor_lines(minor, newest_first(minor.releases)[0]))
-    click.echo("pod networks, each with the version that --cni NAME takes")
-    for network in networks:
-        click.echo(network_line(network, len(network.versions)))
+        click.echo(json.dumps(catalog_document(known), indent=2))
+    else:
+        _print(catalog_lines(known))
 
 
 @catalog_verbs.command("show")
-@click.argument("version")
+@click.argument("what", metavar="VERSION|NAME[@VERSION]")
 @_catalogs
 @guarded
-def catalog_show(version: str, catalog: tuple[Path, ...]) -> None:
-    """Show one VERSION: its images, components and checksums."""
+def catalog_show(what: str, catalog: tuple[Path, ...]) -> None:
+    """Show one Kubernetes VERSION, or the pod network or add-on NAME: what a build of it carries."""
+    from bundler.addon_choice import shown_addon
     from bundler.catalog import Catalog
     from bundler.imagelist import kubernetes_images
-    from bundler.report import release_lines
+    from bundler.report import addon_lines, release_lines
 
     known = Catalog.load(catalog)
-    release = known.release(version)
+    if (chosen := shown_addon(what, known)) is not None:
+        _print(addon_lines(chosen))
+        return
+    release = known.release(what)
     references = [str(image.reference) for image in (*kubernetes_images(release), *known.endpoint_images())]
     _print(release_lines(release, known.minor(release.minor), references))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bundler.catalog_types import Addon, AddonVersion, Release
+from bundler.addon_types import Addon, AddonVersion
+from bundler.catalog_types import Release
 from bundler.errors import FormatError, InputError
 from installer.bundle.reference import Reference
 
@@ -92,6 +93,8 @@ def render_image_list(release: Release) -> str:
 
 
 def render_addon_list(addon: Addon, version: AddonVersion) -> str:
-    """The text of ``image-lists/cni/<name>-<version>.txt`` for one version of a pod network."""
+    """The text of ``<name>-<version>.txt`` in ``image-lists/cni`` or ``image-lists/addons``."""
     lines = sorted(str(image) for image in version.images)
-    return "\n".join([f"# Images of the chart {addon.chart} {version.version}.", *lines, ""])
+    chart = version.chart or addon.chart
+    what = f"the chart {chart.name}" if chart else addon.name
+    return "\n".join([f"# Images of {what} {version.version}.", *lines, ""])

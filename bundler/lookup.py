@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.addons import ChosenAddon
+from bundler.addon_choice import ChosenAddon
 from bundler.catalog_types import ReleaseFile
 from bundler.charts import MOST_CHART_BYTES, MOST_RENDERED_BYTES, ChartRelease, demand_chart
 from bundler.errors import FormatError, InputError, IntegrityError, OperatorError
@@ -100,7 +100,7 @@ class ConnectedLookup:
                 )
             self._fetch(url, digest, size_bytes, what)
             data = store.read_bytes(digest, MOST_CHART_BYTES)
-        demand_chart(data, chosen.addon.chart, version.version, where=f"{what}, {url}")
+        demand_chart(data, chosen.chart_name, version.version, where=f"{what}, {url}")
         store.add_bytes(data)
         return Descriptor(digest, len(data), mediatypes.HELM_CHART)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bundler.addon_types import FOLDERS, NOUNS, Addon, RetiredAddon
 from bundler.fetch import FetchPlan
 from bundler.lockfile import Lock
 from bundler.progress import format_bytes, format_seconds
+from bundler.versions import newest_charts_first, newest_first
 from installer.bundle.addon import BundledAddon
 from installer.bundle.digest import Digest
 from installer.bundle.errors import printable
@@ -18,8 +20,10 @@ from installer.bundle.source import Source
 from installer.bundle.verify import Verified
 
 if TYPE_CHECKING:
+    from bundler.addon_choice import ChosenAddon
     from bundler.build import Built
-    from bundler.catalog_types import Addon, Minor, Release
+    from bundler.catalog import Catalog
+    from bundler.catalog_types import Minor, Release
 
 
 def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: Path) -> Iterator[str]:
@@ -46,8 +50,12 @@ def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: P
 
 
 def _row(what: str, count: int, noun: str, size_bytes: int, remark: str) -> str:
-    counted = f"{count} {noun}{'' if count == 1 else 's'}"
+    counted = _counted(count, noun)
     return f"  {what:<10} {counted:<11} {format_bytes(size_bytes):>9}    {remark}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _sum(sizes: Mapping[Digest, int], blobs: Iterable[Digest]) -> int:
@@ -151,9 +159,66 @@ def minor_lines(minor: Minor, newest: str) -> Iterator[str]:
     yield f"{minor.minor:<6} {newest:<9} {patches:>3} patches   pause {pause:<7} kubeadm {minor.kubeadm_api}"
 
 
-def network_line(network: Addon, versions: int) -> str:
-    """One line for ``bundle catalog list``."""
-    return f"{network.name:<9} {network.default:<9} {versions:>3} versions"
+def catalog_lines(catalog: Catalog) -> Iterator[str]:
+    """What a build can be asked for, for ``bundle catalog list``."""
+    yield f"catalogue {catalog.date}, each minor with its newest patch"
+    for minor in map(catalog.minor, catalog.minors()):
+        yield from minor_lines(minor, newest_first(minor.releases)[0])
+    for kind, title in (("cni", "pod networks, each with the version that --cni NAME takes"),
+                        ("addon", "add-ons, each with the version that --addon NAME takes")):  # fmt: skip
+        documents = [catalog.addon_document(kind, name) for name in catalog.addons(kind)]
+        if documents:
+            yield title
+        for found in sorted(documents, key=lambda found: isinstance(found, RetiredAddon)):
+            if isinstance(found, RetiredAddon):
+                yield from textwrap.wrap(
+                    f"{found.name:<23} not offered: {found.reason}", 80, subsequent_indent=" " * 24
+                )
+            else:
+                yield f"{found.name:<23} {found.default:<9} {_counted(len(found.versions), 'version'):>12}"
+
+
+def catalog_document(catalog: Catalog) -> dict[str, Any]:
+    """The same for programs: versions newest first, and why what is retired is."""
+    minors = map(catalog.minor, catalog.minors())
+    out: dict[str, Any] = {
+        "date": catalog.date,
+        "kubernetes": {minor.minor: newest_first(minor.releases) for minor in minors},
+    }
+    retired: dict[str, str] = {}
+    for kind, folder in FOLDERS.items():
+        found = [catalog.addon_document(kind, name) for name in catalog.addons(kind)]
+        out[folder] = {item.name: newest_charts_first(item.versions) for item in found if isinstance(item, Addon)}
+        retired |= {item.name: item.reason for item in found if isinstance(item, RetiredAddon)}
+    return out | {"retired": retired}
+
+
+def addon_lines(chosen: ChosenAddon) -> Iterator[str]:
+    """What the catalogue knows of one version of an add-on, for ``bundle catalog show``."""
+    addon, version = chosen.addon, chosen.version
+    yield f"{chosen}   {NOUNS[addon.kind]}   catalogue {version.catalogue}"
+    yield f"  chart      {_chart_told(chosen)}"
+    yield f"  installed  in {addon.namespace}, by nodes of role {', '.join(addon.roles)}"
+    if addon.kubernetes:
+        yield f"  kubernetes {addon.kubernetes}"
+    if chosen.needs:
+        yield f"  needs      {', '.join(map(str, chosen.needs))}"
+    if addon.host:
+        named = (*addon.host.commands, *addon.host.modules, *addon.host.units)
+        yield from textwrap.wrap(f"  on a node  {', '.join(named)}", 80, subsequent_indent=" " * 13)
+    yield from textwrap.wrap(f"  ready      {', '.join(addon.ready)}", 80, subsequent_indent=" " * 13)
+    for note in addon.notes:
+        yield from textwrap.wrap(f"  note       {note}", 80, subsequent_indent=" " * 13)
+    yield "images" if version.images else "images as helm renders them; the catalogue lists none"
+    yield from (f"  {image}" for image in version.images)
+
+
+def _chart_told(chosen: ChosenAddon) -> str:
+    """Where the chart comes from, and whose word its checksum is."""
+    if chosen.addon.objects:
+        return f"made of the objects in {chosen.version.source.origin}"
+    sum_told = f"SHA-256 {chosen.version.digest.hex}" if chosen.version.digest else "no published checksum"
+    return f"{chosen.version.source.origin}\n             {sum_told}"
 
 
 def release_lines(release: Release, minor: Minor, references: Iterable[str]) -> Iterator[str]:

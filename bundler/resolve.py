@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from bundler.addons import NO_NETWORK, ChartLookup, chosen_addons, resolve_addon
+from bundler.addon_choice import NO_NETWORK, chosen_addons
+from bundler.addons import ChartLookup, resolve_addon
 from bundler.catalog import Catalog
 from bundler.catalog_types import Release, ReleaseFile
 from bundler.errors import InputError, IntegrityError
@@ -19,9 +20,10 @@ from bundler.imagelist import RequiredImage, kubernetes_images
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import ROLES, BundledFile, BundledImage, Pause, PlatformImage
+from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from installer.bundle.roles import ROLES
 from installer.bundle.source import Source
 
 A = TypeVar("A")
@@ -30,7 +32,8 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build. ``version`` and ``cni`` (``none`` or ``NAME[@VERSION]``) are as the operator wrote them.
+    """What to build. ``version``, ``cni`` (``none`` or ``NAME[@VERSION]``) and ``addons`` are as the operator wrote
+    them; ``cni`` is ``None`` where nothing was said.
 
     ``zstd`` is the version of the compressor that will pack.
     ``created_seconds`` (Unix time) is ``SOURCE_DATE_EPOCH``; ``None`` takes the catalogue's date.
@@ -39,7 +42,8 @@ class BuildRequest:
     version: str
     platforms: tuple[Platform, ...]
     zstd: str
-    cni: str = "none"
+    cni: str | None = None
+    addons: tuple[str, ...] = ()
     runtime: str = "catalogue"
     created_seconds: int | None = None
 
@@ -106,8 +110,8 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     """
     _demand_known(request)
     platforms = tuple(sorted(set(request.platforms)))
-    chosen = chosen_addons(request.cni, catalog)
     release = catalog.release(request.version)
+    chosen = chosen_addons(request.cni, request.addons, catalog, release)
     carried = catalog.files(release, platforms, with_charts=bool(chosen))
     files = sorted(carried, key=lambda file: (file.component, file.platform))
     if chosen:
@@ -147,7 +151,7 @@ def _demand_helm(release: Release, files: Iterable[ReleaseFile]) -> None:
             where=f"kubernetes/v{release.minor}.yaml, components",
             wanted="helm, to install the chart",
             got="none",
-            next_step="choose one there (--catalog DIR), or build with --cni none",
+            next_step="choose one there (--catalog DIR), or build with --cni none and no add-on",
         )
 
 

@@ -5,6 +5,7 @@ Charts are the exception: their versions are written as upstream writes them, wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,9 +37,15 @@ def newest_charts_first(versions: Iterable[str]) -> list[str]:
     return sorted(versions, key=lambda version: parse_version(without_v(version)), reverse=True)
 
 
+_OF_A_MINOR = re.compile(r"(>=|<=|>|<|==)(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+
+
 @dataclass(frozen=True)
 class VersionRange:
-    """``>=1.7.24 <1.8.0 || >=2.0.1 <2.2.0``: alternatives of comparisons that must all hold; ``text`` as written."""
+    """``>=1.7.24 <1.8.0 || >=2.0.1 <2.2.0``: alternatives of comparisons that must all hold; ``text`` as written.
+
+    A comparison with a minor means all of its patches: ``<=1.31`` holds for 1.31.5.
+    """
 
     text: str
     alternatives: tuple[tuple[str, ...], ...]
@@ -46,7 +53,8 @@ class VersionRange:
     @classmethod
     def parse(cls, text: str) -> VersionRange:
         """The range ``text`` means; raises :class:`InputError`."""
-        alternatives = tuple(tuple(part.split()) for part in text.split("||"))
+        written = (part.split() for part in text.split("||"))
+        alternatives = tuple(tuple(full for word in part for full in _with_patches(word)) for part in written)
         try:
             for comparison in (comparison for part in alternatives for comparison in part):
                 semver.Version(0).match(comparison)
@@ -62,3 +70,13 @@ class VersionRange:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _with_patches(comparison: str) -> tuple[str, ...]:
+    """The comparisons of whole versions that one with a minor means; any other one as it is."""
+    found = _OF_A_MINOR.fullmatch(comparison)
+    if not found:
+        return (comparison,)
+    first, after = f"{found[2]}.{found[3]}.0", f"{found[2]}.{int(found[3]) + 1}.0"
+    meant = {">=": (f">={first}",), "<": (f"<{first}",), "<=": (f"<{after}",), ">": (f">={after}",)}
+    return meant.get(found[1], (f">={first}", f"<{after}"))

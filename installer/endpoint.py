@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
-from installer.bundle.index import ROLES
+from installer.bundle.roles import ROLES
 from installer.bundle.strict import Fields
 from installer.errors import InputError
 from installer.settings import API_PORT, Endpoint, named

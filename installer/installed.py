@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from installer.bundle.digest import Digest
-from installer.bundle.index import ROLES
+from installer.bundle.roles import ROLES
 from installer.bundle.strict import Fields, Problems
 from installer.errors import FormatError
 from installer.foundcontainerd import OWNERS

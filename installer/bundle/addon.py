@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from installer.bundle.digest import Digest
+from installer.bundle.hostneeds import HostNeeds
+from installer.bundle.roles import ROLES, read_roles
 from installer.bundle.source import Source
 from installer.bundle.strict import Fields
 from installer.bundle.values import problems
@@ -14,7 +16,9 @@ from installer.bundle.values import problems
 KINDS = ("cni", "addon")
 TOLD_BY = ("helm", "catalogue")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
-_WORKLOAD = re.compile(r"(daemonset|deployment|statefulset)/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_OBJECT = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+_WORKLOAD = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/)?(daemonset|deployment|statefulset)"
+_READY = re.compile(rf"({_WORKLOAD}|crd)/{_OBJECT}")
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,11 @@ class BundledAddon:
     """An add-on. A ``cni`` is the cluster's pod network, of which a bundle has at most one.
 
     ``chart`` is the blob of the packed chart; ``values`` may hold placeholders (see :mod:`.values`). ``plugins`` are
-    the CNI plugins the add-on itself calls. ``ready`` names the workloads in ``namespace`` that show that it works, as
-    ``daemonset/NAME``. ``images_told_by``: ``helm`` rendered the chart when the bundle was made, or the images are
-    what the ``catalogue`` lists. ``notes`` are what an operator should know before it is installed, a line each.
+    the CNI plugins the add-on itself calls. ``ready`` names what shows that it works, as ``daemonset/NAME`` (in
+    ``namespace``), ``NAMESPACE/daemonset/NAME`` or ``crd/NAME``. ``images_told_by``: ``helm`` rendered the chart when
+    the bundle was made, or the images are what the ``catalogue`` lists. ``notes`` are what an operator should know
+    before it is installed, a line each. ``needs`` names add-ons that stand before it in the bundle and are installed
+    first, ``host`` is what a node of ``roles``, on which its pods run, must have.
     """
 
     name: str
@@ -39,6 +45,9 @@ class BundledAddon:
     namespace_labels: dict[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    host: HostNeeds = field(default_factory=HostNeeds)
+    roles: tuple[str, ...] = ROLES
 
     @classmethod
     def read(cls, fields: Fields) -> BundledAddon:
@@ -56,6 +65,9 @@ class BundledAddon:
             fields.text_map("namespace_labels"),
             tuple(fields.texts("plugins")),
             tuple(fields.texts("notes", [])),
+            read_needs(fields),
+            HostNeeds.read(fields.mapping("host", optional=True)),
+            read_roles(fields) if "roles" in fields else ROLES,
         )
         fields.finish()
         return addon
@@ -75,7 +87,13 @@ class BundledAddon:
             "images_told_by": self.images_told_by,
             "source": self.source.to_dict(),
         }
-        return out | {"notes": list(self.notes)} if self.notes else out
+        further = {
+            "notes": list(self.notes),
+            "needs": list(self.needs),
+            "host": self.host.to_dict(),
+            "roles": [] if self.roles == ROLES else list(self.roles),
+        }
+        return out | {key: value for key, value in further.items() if value}
 
 
 def read_name(fields: Fields, key: str) -> str:
@@ -98,11 +116,21 @@ def read_values(fields: Fields) -> dict[str, Any]:
 
 
 def read_ready(fields: Fields) -> tuple[str, ...]:
-    """The field ``ready``: at least one workload."""
+    """The field ``ready``: at least one thing that shows that the add-on works."""
     ready = tuple(fields.texts("ready"))
-    for number, workload in enumerate(ready):
-        if not isinstance(workload, str) or not _WORKLOAD.fullmatch(workload):
-            fields.note(f"ready[{number}]", f"wanted daemonset/, deployment/ or statefulset/NAME, got {workload!r}")
+    for number, shown in enumerate(ready):
+        if not _READY.fullmatch(shown):
+            wanted = "[NAMESPACE/]daemonset/NAME, the same of a deployment or statefulset, or crd/NAME"
+            fields.note(f"ready[{number}]", f"wanted {wanted}, got {shown[:200]!r}")
     if not ready:
         fields.note("ready", "wanted at least one workload")
     return ready
+
+
+def read_needs(fields: Fields) -> tuple[str, ...]:
+    """The field ``needs``, where it is there: names of other add-ons."""
+    needs = tuple(fields.texts("needs", []))
+    for number, name in enumerate(needs):
+        if not _NAME.fullmatch(name):
+            fields.note(f"needs[{number}]", f"wanted the name of an add-on, got {name[:100]!r}")
+    return needs

@@ -18,11 +18,11 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
+from installer.bundle.roles import read_roles
 from installer.bundle.source import Source
 from installer.bundle.strict import Fields, Problems
 
 SCHEMA = 1
-ROLES = ("cp", "worker")
 MAXIMUM_BYTES = 16 * 1024 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 
@@ -296,8 +296,7 @@ class BundleIndex:
         named |= {addon.chart for addon in self.addons}
         problems.extend(f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
         problems.extend(f"blobs: {digest} is listed but not named" for digest in sorted(set(listed) - named))
-        if sum(addon.kind == "cni" for addon in self.addons) > 1:
-            problems.append("addons: more than one pod network")
+        problems.extend(_addon_problems(self.addons))
         if not any(image.reference == self.pause.reference for image in self.images):
             problems.append(f"pause: {self.pause.reference} is not among the images")
 
@@ -357,9 +356,15 @@ def demand_schema(document: object, known: int, where: str) -> None:
         raise FormatError("no known schema", where=where, wanted=f"schema: {known}", got=f"schema: {schema!r}"[:100])
 
 
-def read_roles(fields: Fields) -> tuple[str, ...]:
-    """The ``roles`` field: a non-empty list out of ``cp`` and ``worker``, in that order."""
-    roles = fields.texts("roles")
-    if not roles or not set(roles) <= set(ROLES):
-        fields.note("roles", f"wanted one or both of {', '.join(ROLES)}, got {roles!r}")
-    return tuple(role for role in ROLES if role in roles)
+def _addon_problems(addons: tuple[BundledAddon, ...]) -> Iterator[str]:
+    """Add-ons are installed in their order: each once, at most one pod network, what one needs before it."""
+    if sum(addon.kind == "cni" for addon in addons) > 1:
+        yield "addons: more than one pod network"
+    before: set[str] = set()
+    for addon in addons:
+        if addon.name in before:
+            yield f"addons: {addon.name} is listed twice"
+        yield from (
+            f"addons: {addon.name} needs {name}, which is not before it" for name in addon.needs if name not in before
+        )
+        before.add(addon.name)

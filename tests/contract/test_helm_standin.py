@@ -82,7 +82,7 @@ def repacked(changes: Mapping[str, bytes | None]) -> bytes:
     return archive({name: data for name, data in changed.items() if data is not None}, mode=0o644)
 
 
-BUILT_IN = Catalog.load().network("cilium").values
+BUILT_IN = Catalog.load().addon("cni", "cilium").values
 
 
 @pytest.mark.parametrize(

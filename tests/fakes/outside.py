@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bundler.addons import ChosenAddon
+from bundler.addon_choice import ChosenAddon
 from bundler.catalog_types import ReleaseFile
 from bundler.charts import ChartRelease
 from bundler.lockfile import LockedRuntime

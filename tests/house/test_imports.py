@@ -21,6 +21,7 @@ LAYERS = (
     {"assemble", "fetch", "lookup"},
     {
         "resolve",
+        "addon_choice",
         "addons",
         "sources",
         "store",
@@ -35,6 +36,8 @@ LAYERS = (
     {
         "catalog",
         "addon_read",
+        "addon_types",
+        "catalog_folders",
         "catalog_read",
         "catalog_types",
         "imagelist",

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bundler import lookup as lookup_module
-from bundler.addons import ChosenAddon
+from bundler.addon_choice import ChosenAddon
+from bundler.addon_types import Addon, AddonVersion
 from bundler.catalog import Catalog
-from bundler.catalog_types import Addon, AddonVersion, ReleaseFile
+from bundler.catalog_types import ReleaseFile
 from bundler.charts import ChartRelease, images_in
 from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
 from bundler.lookup import ConnectedLookup
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.network
 
 HERE = platform_of_machine(os.uname().machine) or Platform("linux/amd64")
 ELSEWHERE = Platform("linux/arm64") if HERE == "linux/amd64" else Platform("linux/amd64")
-FLANNEL = Catalog.load().network("flannel")
+FLANNEL = Catalog.load().addon("cni", "flannel")
 CHART_PATH = "/charts.invalid/v0.28.9/flannel.tgz"
 HELM_PATH = "/helm.invalid/helm.tar.gz"
 RELEASE = ChartRelease(

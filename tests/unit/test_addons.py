@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bundler.addon_choice import chosen_addons
 from bundler.catalog import Catalog
 from bundler.errors import InputError
 from bundler.lockfile import Lock
@@ -168,7 +169,7 @@ def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
         "versions": {"1.0.0": {"sha256": "b" * 64, "images": ["site.example/ours:1"]}},
     }
     catalog = overlaid(tmp_path / "site", {"cni/ours.yaml": ours})
-    assert catalog.networks() == (*BUILT_IN.networks(), "ours")
+    assert catalog.offered("cni") == (*BUILT_IN.offered("cni"), "ours")
     lock = resolve(replace(REQUEST, cni="ours"), catalog, Outside())
     assert (lock.addons[0].source.origin, lock.addons[0].source.trust) == ("https://site.example/1.0.0.tgz", "user")
     assert {image.roles for image in lock.images if image.purpose == "ours"} == {("worker",)}
@@ -179,10 +180,26 @@ def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
     [
         ({"nane": "x"}, "nane: unknown field"),
         ({"kind": "network"}, "kind: wanted one of cni, addon"),
+        ({"needs": ["Base"]}, "needs[0]: not an add-on: wanted NAME or NAME@VERSION"),
+        ({"needs": "base"}, "needs: wanted a list of strings"),
+        ({"kubernetes": "1.x"}, "kubernetes: not a version range"),
+        ({"host": {"commands": ["a b"]}}, "host.commands[0]: wanted a program's name"),
+        ({"host": {"units": ["iscsid"]}}, "host.units[0]: wanted a unit with its suffix"),
+        ({"host": {"packages": []}}, "host.packages: unknown field"),
+        ({"objects": ""}, "objects: must not be empty"),
+        ({"objects": "a: b", "chart": {"name": "x", "url": "https://x/"}}, "objects: a chart is given, too"),
+        (
+            {"objects": "a: b", "versions": {"v1.0.0": {"sha256": "a" * 64}}},
+            "versions.v1.0.0.sha256: the chart is made",
+        ),
+        ({"retired": "gone", "default": "v0.28.8"}, "default: what is retired has only a name"),
+        ({"retired": ""}, "retired: must not be empty"),
+        ({"versions": {"v1.0.0": {"chart": {"name": "x"}}}}, "versions.v1.0.0.chart.url: missing"),
+        ({"versions": {"v1.0.0": {"needs": [1]}}}, "versions.v1.0.0.needs: wanted a list of strings"),
         ({"chart": {"name": "flannel", "url": "ftp://x/{version}"}}, "chart.url: wanted an http(s) URL"),
         ({"chart": {"name": "flannel", "url": "https://x/{arch}"}}, "chart.url: wanted an http(s) URL"),
         ({"values": {"podCidr": "${podCIDR}"}}, "unknown fact ${podCIDR}"),
-        ({"ready": ["kube-flannel-ds"]}, "ready[0]: wanted daemonset/"),
+        ({"ready": ["kube-flannel-ds"]}, "ready[0]: wanted [NAMESPACE/]daemonset/NAME"),
         ({"roles": ["master"]}, "roles: wanted one or both of cp, worker"),
         ({"versions": {"newest": {}}}, "versions.newest: not a semantic version"),
         ({"versions": {"v1.0.0": {"sha256": "12"}}}, "versions.v1.0.0.sha256: not a SHA-256 digest"),
@@ -195,15 +212,69 @@ def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
 )
 def test_says_where_an_addon_document_is_wrong(tmp_path: Path, fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError) as caught:
-        site(tmp_path, **fields).network("flannel")
+        site(tmp_path, **fields).addon("cni", "flannel")
     assert problem in (caught.value.got or "")
     assert caught.value.where == str(tmp_path / "site" / "cni" / "flannel.yaml")
+
+
+def test_a_version_may_come_from_elsewhere_under_another_name(tmp_path: Path) -> None:
+    elsewhere = {"name": "flannel-ng", "url": "https://next.example/{version}/ng.tgz"}
+    catalog = site(tmp_path, versions={"v0.28.9": {"chart": elsewhere}})
+    (addon,) = resolve(REQUEST, catalog, Outside()).addons
+    assert addon.source.origin == "https://next.example/v0.28.9/ng.tgz"
+    (chosen,) = chosen_addons("flannel", (), catalog, catalog.release("1.30"))
+    assert chosen.chart_name == "flannel-ng"
+    (chosen,) = chosen_addons("flannel@v0.28.8", (), catalog, catalog.release("1.30"))
+    assert (chosen.chart_name, "github.com" in chosen.version.source.origin) == ("flannel", True)
+
+
+def test_the_index_says_what_an_add_on_needs_of_others_and_of_its_machines(tmp_path: Path) -> None:
+    host = {"commands": ["iscsiadm"], "modules": ["iscsi_tcp"], "units": ["iscsid.service"]}
+    ready = ["other/deployment/operator", "crd/things.example.org"]
+    ours = {
+        "schema": 1,
+        "kind": "addon",
+        "default": "1.0.0",
+        "namespace": "ours",
+        "ready": ready,
+        "roles": ["worker"],
+        "versions": {"1.0.0": {"images": ["quay.io/ours/ours:1"]}},
+    }
+    chart = {"name": "ours", "url": "https://site.example/{version}.tgz"}
+    catalog = overlaid(
+        tmp_path / "site",
+        {
+            "addons/ours.yaml": ours | {"name": "ours", "chart": chart, "host": host, "needs": ["base@1.0.0"]},
+            "addons/base.yaml": ours | {"name": "base", "objects": "kind: ConfigMap\n", "roles": ["cp", "worker"]},
+        },
+    )
+    lock = resolve(replace(REQUEST, addons=("ours",)), catalog, Outside())
+    network, base, addon = lock.addons
+    assert [item.name for item in lock.addons] == ["flannel", "base", "ours"]
+    assert (addon.needs, addon.ready, addon.roles) == (("base",), tuple(ready), ("worker",))
+    assert addon.host.to_dict() == host
+    assert (base.source.origin, base.source.trust, base.source.catalogue) == ("addons/base.yaml", "user", "site")
+    assert not {"needs", "host", "roles"} & (network.to_dict().keys() | base.to_dict().keys())
+    assert Lock.from_bytes(lock.to_bytes(), where="lock") == lock
+
+
+def test_objects_hold_for_every_version_and_are_the_word_of_who_gives_them(tmp_path: Path) -> None:
+    catalog = site(tmp_path, objects="kind: ConfigMap\n")
+    versions = catalog.addon("cni", "flannel").versions.values()
+    assert {(item.source.origin, item.source.trust, item.digest) for item in versions} == {
+        ("cni/flannel.yaml", "user", None)
+    }
+    again = {"cni/flannel.yaml": document(chart={"name": "x", "url": "https://x.example/"})}
+    above = overlaid(tmp_path / "above", again).folders[1]
+    with pytest.raises(InputError) as caught:
+        Catalog((*catalog.folders, above)).addon("cni", "flannel")
+    assert "chart: the catalogue below has objects" in (caught.value.got or "")
 
 
 def test_an_addon_document_under_another_name_is_refused(tmp_path: Path) -> None:
     for fields in ({"name": "flanel"}, {"kind": "addon"}):
         with pytest.raises(InputError, match="another add-on than its name says"):
-            site(tmp_path, **fields).network("flannel")
+            site(tmp_path, **fields).addon("cni", "flannel")
 
 
 def test_a_moved_chart_keeps_its_checksum(tmp_path: Path) -> None:
@@ -211,14 +282,14 @@ def test_a_moved_chart_keeps_its_checksum(tmp_path: Path) -> None:
     moved = {"name": "flannel", "url": "https://site.example/flannel-{version}.tgz"}
     two = {"cni/flannel.yaml": document(chart=moved, versions={"v0.28.9": {}})}
     folders = [overlaid(tmp_path / name, documents).folders[1] for name, documents in (("one", one), ("two", two))]
-    version = Catalog((BUILT_IN.folders[0], *folders)).network("flannel").versions["v0.28.9"]
+    version = Catalog((BUILT_IN.folders[0], *folders)).addon("cni", "flannel").versions["v0.28.9"]
     assert version.digest is not None
     assert (version.source.origin, version.source.trust, version.source.catalogue) == (
         "https://site.example/flannel-v0.28.9.tgz",
         "user",
         "two",
     )
-    assert version.images == BUILT_IN.network("flannel").versions["v0.28.9"].images
+    assert version.images == BUILT_IN.addon("cni", "flannel").versions["v0.28.9"].images
 
 
 def test_a_kubernetes_without_a_helm_carries_no_chart(tmp_path: Path) -> None:
@@ -244,6 +315,6 @@ def test_a_kubernetes_without_a_helm_carries_no_chart(tmp_path: Path) -> None:
 
 
 def test_every_built_in_version_lists_its_images() -> None:
-    for name in BUILT_IN.networks():
-        for version in BUILT_IN.network(name).versions.values():
+    for name in BUILT_IN.offered("cni"):
+        for version in BUILT_IN.addon("cni", name).versions.values():
             assert version.images, f"{name} {version.version}"

@@ -9,6 +9,22 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bundler.cli import main
+from tests.unit.catalogue_folders import write_folder
+
+MINE = {
+    "schema": 1,
+    "name": "mine",
+    "kind": "addon",
+    "default": "1.0.0",
+    "objects": "kind: ConfigMap\n",
+    "needs": ["flannel@v0.28.9"],
+    "kubernetes": ">=1.25",
+    "host": {"commands": ["iscsiadm"]},
+    "namespace": "mine",
+    "ready": ["crd/things.mine.io"],
+    "roles": ["worker"],
+    "versions": {"1.0.0": {"images": ["quay.io/mine/mine:1"]}},
+}
 
 
 def run(*args: str) -> Result:
@@ -21,7 +37,10 @@ def test_lists_every_minor_with_its_newest_patch() -> None:
     kubernetes, _, networks = result.output.partition("pod networks")
     assert [line.split()[0] for line in kubernetes.splitlines()[1:]] == [f"1.{n}" for n in range(28, 37)]
     assert "1.30.14" in kubernetes
-    assert ["flannel", "v0.28.9"] in [line.split()[:2] for line in networks.splitlines()[1:]]
+    listed = [line.split()[:3] for line in networks.partition("add-ons")[0].splitlines()[1:]]
+    assert ["flannel", "v0.28.9", "36"] in listed
+    assert ["canal", "not", "offered:"] in listed
+    assert max(len(line) for line in result.output.splitlines()) <= 80
 
 
 def test_lists_every_patch_for_a_script() -> None:
@@ -30,6 +49,29 @@ def test_lists_every_patch_for_a_script() -> None:
     assert versions["1.30"][0] == "1.30.14"
     assert len(versions["1.30"]) == 15
     assert document["cni"]["flannel"][:2] == ["v0.28.9", "v0.28.8"]
+    assert "canal" not in document["cni"]
+    assert "calico" in document["retired"]["canal"]
+
+
+def test_shows_a_pod_network_and_an_add_on_of_ones_own(tmp_path: Path) -> None:
+    result = run("catalog", "show", "flannel@0.26.3")
+    assert result.output.startswith("flannel v0.26.3   pod network   catalogue built-in\n")
+    assert "docker.io/flannel/flannel:v0.26.3" in result.output
+    assert "no published checksum" in result.output
+    folder = write_folder(tmp_path / "site", {"addons/mine.yaml": MINE})
+    result = run("catalog", "show", "mine", "--catalog", str(folder))
+    for told in (
+        "made of the objects in addons/mine.yaml",
+        "flannel@v0.28.9",
+        ">=1.25",
+        "iscsiadm",
+        "crd/things.mine.io",
+    ):
+        assert told in result.output
+    listed = run("catalog", "list", "--catalog", str(folder)).output
+    assert "add-ons, each with the version that --addon NAME takes\nmine " in listed
+    result = run("catalog", "show", "canal")
+    assert (result.exit_code, "ask for calico" in " ".join(result.stderr.split())) == (2, True)
 
 
 @pytest.mark.parametrize("version", ["1.30", "v1.30", "1.30.14", "v1.30.14"])
@@ -59,6 +101,10 @@ def test_the_built_in_catalogue_is_complete() -> None:
         (["lock"], "--k8s VERSION"),
         (["build", "--k8s", "1.30", "--cni", "weave"], "one of none, cilium, flannel"),
         (["build", "--k8s", "1.30", "--cni", "flannel@0.1.0"], "v0.28.9"),
+        (["build", "--k8s", "1.30", "--cni", "canal"], "canal is not offered"),
+        (["build", "--k8s", "1.30", "--addon", "flannel"], "--cni flannel"),
+        (["build", "--k8s", "1.30", "--addon", "nothing-like-it"], "no such add-on"),
+        (["build", "--k8s", "1.30", "--addon-file", "/does/not/exist.yaml"], "/does/not/exist.yaml"),
         (["build", "--k8s", "1.30", "--arch", "s390x"], "amd64"),
         (["build", "--k8s", "1.30", "--mirror", "nowhere"], "aliyun"),
         (["build", "--k8s", "1.30", "--catalog", "/does/not/exist"], "/does/not/exist"),

@@ -26,6 +26,15 @@ def flannel(**versions: Any) -> dict[str, Any]:
     return {"schema": 1, "name": "flannel", "versions": versions}
 
 
+def mine(*images: str, **fields: Any) -> dict[str, Any]:
+    common = {"schema": 1, "name": "mine", "kind": "addon", "default": "1.0.0", "objects": "a: b\n"}
+    further = {"namespace": "mine", "ready": ["crd/x"], "roles": ["cp"], "versions": {"1.0.0": {"images": [*images]}}}
+    return common | further | fields
+
+
+OLD = {"schema": 1, "name": "old", "kind": "addon", "retired": "use another"}
+
+
 def test_the_built_in_catalogue_is_whole() -> None:
     assert check(Catalog.load()) == []
 
@@ -104,6 +113,30 @@ def test_the_built_in_catalogue_is_whole() -> None:
             Finding("image-lists/cni/flannel-v9.0.0.txt", "there is no such version of a pod network"),
         ),
         (
+            {"addons/mine.yaml": mine("quay.io/a/b:1")},
+            Finding("addon mine 1.0.0", "there is no image list image-lists/addons/mine-1.0.0.txt"),
+        ),
+        (
+            {"addons/mine.yaml": mine("quay.io/a/b:1"), "image-lists/addons/mine-1.0.0.txt": "quay.io/a/b:2\n"},
+            Finding("addon mine 1.0.0", "the image list lacks quay.io/a/b:1"),
+        ),
+        (
+            {"image-lists/addons/mine-9.0.0.txt": "quay.io/a/b:2\n"},
+            Finding("image-lists/addons/mine-9.0.0.txt", "there is no such version of an add-on"),
+        ),
+        (
+            {"addons/mine.yaml": mine(needs=["other"])},
+            Finding("addon mine 1.0.0", "there is no such add-on in the catalogue (mine 1.0.0, needs): other"),
+        ),
+        (
+            {"addons/mine.yaml": mine(needs=["mine"])},
+            Finding("addon mine 1.0.0", "add-ons need each other (mine 1.0.0, needs): mine -> mine"),
+        ),
+        (
+            {"addons/mine.yaml": mine(needs=["old"]), "addons/old.yaml": OLD},
+            Finding("addon mine 1.0.0", "old is not offered (mine 1.0.0, needs): use another"),
+        ),
+        (
             {"cni/flannel.yaml": {"schema": 1, "name": "flannel", "default": "v9.0.0"}},
             Finding("cni flannel", "the default v9.0.0 is not among the versions"),
         ),
@@ -125,7 +158,9 @@ def test_a_version_whose_images_nobody_lists_needs_no_list(tmp_path: Path) -> No
     assert check(overlaid(tmp_path / "site", {"cni/flannel.yaml": flannel(**{"v9.0.0": {"sha256": "a" * 64}})})) == []
 
 
-@pytest.mark.parametrize("name", ["kubernetes/v1.30.yaml", "components/runc.yaml", "cni/flannel.yaml", "runtime.yaml"])
+@pytest.mark.parametrize(
+    "name", ["kubernetes/v1.30.yaml", "components/runc.yaml", "cni/flannel.yaml", "addons/x.yaml", "runtime.yaml"]
+)
 def test_a_document_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> None:
     findings = check(overlaid(tmp_path / "site", {name: "schema: 7\n"}))
     assert any(finding.where.endswith(name) and "newer" in finding.what for finding in findings)

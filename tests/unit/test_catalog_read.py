@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from bundler.addon_read import read_addon
-from bundler.catalog import built_in_folder
+from bundler.catalog_folders import built_in_folder
 from bundler.catalog_read import read_component, read_minor, read_runtime
 from bundler.catalog_types import BUILT_IN
 from bundler.errors import InputError

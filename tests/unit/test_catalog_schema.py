@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bundler.catalog import built_in_folder
+from bundler.catalog_folders import built_in_folder
 from bundler.yaml_document import read_document
 from tests.unit.catalogue_folders import minor_document
 
 MANIFESTS = built_in_folder().manifests
 DOCUMENTS = sorted(MANIFESTS.rglob("*.yaml"))
-SCHEMA_OF_FOLDER = {"kubernetes": "kubernetes", "components": "component", "cni": "addon"}
+SCHEMA_OF_FOLDER = {"kubernetes": "kubernetes", "components": "component", "cni": "addon", "addons": "addon"}
 
 
 def validator(name: str) -> jsonschema.protocols.Validator:
@@ -48,6 +48,14 @@ def test_every_schema_is_used() -> None:
         ("addon", {"schema": 1, "name": "flannel", "versions": {"newest": {}}}),
         ("addon", {"schema": 1, "name": "flannel", "versions": {"v1.0.0": {"sha256": "12"}}}),
         ("addon", {"schema": 1, "name": "flannel", "image": []}),
+        ("addon", {"schema": 1, "name": "flannel", "needs": ["Base"]}),
+        ("addon", {"schema": 1, "name": "flannel", "kubernetes": "1.x"}),
+        ("addon", {"schema": 1, "name": "flannel", "host": {"packages": []}}),
+        ("addon", {"schema": 1, "name": "flannel", "host": {"units": ["iscsid"]}}),
+        ("addon", {"schema": 1, "name": "flannel", "ready": ["ns/crd/x"]}),
+        ("addon", {"schema": 1, "name": "flannel", "objects": "a", "chart": {"name": "x", "url": "https://a/"}}),
+        ("addon", {"schema": 1, "name": "flannel", "kind": "cni", "retired": "gone", "default": "1.0.0"}),
+        ("addon", {"schema": 1, "name": "flannel", "versions": {"v1.0.0": {"chart": {"name": "x"}}}}),
         ("mirror", {"schema": 1, "name": "x", "files": [{"prefix": "https://a.example", "replace": []}]}),
         ("runtime", {"schema": 1, "pythons": {"3.14.7": {"archives": {"riscv": {}}}}}),
     ],
@@ -61,3 +69,8 @@ def test_a_partial_document_of_a_user_fits() -> None:
     assert list(validator("kubernetes").iter_errors(ours)) == []
     chart: dict[str, Any] = {"schema": 1, "name": "flannel", "versions": {"v0.28.9": {"sha256": "a" * 64}}}
     assert list(validator("addon").iter_errors(chart)) == []
+    ours = {"needs": ["base@1.0.0"], "kubernetes": ">=1.25 <1.33", "host": {"units": ["iscsid.service"]}}
+    shown = ["deployment/x", "ns/daemonset/y", "crd/things.example.org"]
+    own = {"v1.0.0": {"needs": [], "chart": {"name": "x", "url": "https://a/"}}}
+    document = {"schema": 1, "name": "flannel", "objects": "a: b", "ready": shown, "versions": own, **ours}
+    assert list(validator("addon").iter_errors(document)) == []

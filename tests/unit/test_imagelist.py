@@ -44,7 +44,7 @@ def test_roles_of_the_kubernetes_images() -> None:
 def test_every_list_is_what_a_tool_would_write() -> None:
     release = BUILT_IN.release("1.31.14")
     assert parse_image_list(render_image_list(release), where="x") == BUILT_IN.image_list("1.31.14")
-    flannel = BUILT_IN.network("flannel")
+    flannel = BUILT_IN.addon("cni", "flannel")
     for version in flannel.versions.values():
         listed = parse_image_list(render_addon_list(flannel, version), where="x")
-        assert listed == BUILT_IN.network_list("flannel", version.version)
+        assert listed == BUILT_IN.addon_list("cni", "flannel", version.version)

@@ -130,7 +130,7 @@ def test_kubeadm_and_catalogue_must_agree() -> None:
         ({"cni": "weave"}, "no such pod network"),
         ({"cni": ""}, "no such pod network"),
         ({"cni": "flannel@v0.1.0"}, "no such version of flannel"),
-        ({"cni": "flannel@"}, "no such version of flannel"),
+        ({"cni": "flannel@"}, "not an add-on"),
         ({"runtime": "conda"}, "no such runtime"),
         ({"platforms": ()}, "nothing to build for"),
         ({"version": "1.99"}, "there is no Kubernetes 1.99"),

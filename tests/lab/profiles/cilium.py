@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from bundler.addon_types import AddonVersion
 from bundler.catalog import Catalog
-from bundler.catalog_types import AddonVersion
 from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
 from tests.lab.errors import LabError
@@ -29,7 +29,7 @@ IMAGES = ("cilium", "operator-generic", "cilium-envoy")
 
 def version() -> AddonVersion:
     """What the built-in catalogue says of the default version."""
-    network = Catalog.load().network(NAME)
+    network = Catalog.load().addon("cni", NAME)
     return network.versions[network.default]
 
 
