@@ -18,6 +18,7 @@ from installer.journal import Run, read_kept
 from installer.lines import take_back
 from installer.node import NodeView
 from installer.reversal import unit_now
+from installer.steps import coredns
 from installer.steps.imagestore import ImageStore
 
 State = Literal["as installed", "changed", "missing"]
@@ -50,6 +51,7 @@ def find_drift(view: NodeView, runs: Sequence[Run], journal_folder: Path) -> tup
         *_units(view, runs),
         *_sysctls(view, runs),
         *_images(view, runs),
+        *_corefile(view),
     )
 
 
@@ -136,6 +138,16 @@ def _images(view: NodeView, runs: Sequence[Run]) -> Iterator[Item]:
         image = stored.get(name)
         got = "" if image is None else "not whole" if not image.whole else "pinned" if image.pinned else "not pinned"
         yield Item("image", name, _state(image is not None, got == "pinned"), "pinned", got)
+
+
+def _corefile(view: NodeView) -> Iterator[Item]:
+    """CoreDNS' configuration in the cluster, on the node that wrote it."""
+    wanted = view.read_bytes(coredns.PATH)
+    if wanted is not None:
+        live = coredns.live_corefile(view)
+        got = "the API does not show it" if live is None else Digest.of(live.encode()).short
+        state: State = "as installed" if live is not None and live.encode() == wanted else "changed"
+        yield Item("configmap", "kube-system/coredns", state, Digest.of(wanted).short, got)
 
 
 def _pinned_names(runs: Iterable[Run]) -> tuple[str, ...]:

@@ -174,8 +174,8 @@ def images_before(run: Run) -> tuple[dict[str, bool], tuple[str, ...]]:
 
 
 def changed_cluster(run: Run) -> bool:
-    """Whether ``run`` had Helm change something in the cluster."""
-    return any(str(record["argv"][0]).endswith("/helm") for record in run.of("command"))
+    """Whether ``run`` had Helm or kubectl change something in the cluster."""
+    return any(str(record["argv"][0]).endswith(("/helm", "/kubectl")) for record in run.of("command"))
 
 
 def began_kubeadm(run: Run) -> bool:

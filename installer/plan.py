@@ -20,6 +20,7 @@ from installer.render.kubelet import NodeShape
 from installer.steps.addons import PluginsPresent, addon_steps
 from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
+from installer.steps.coredns import CoreDnsConfig
 from installer.steps.datadisk import DataDisk
 from installer.steps.etcd import NoGhostMember
 from installer.steps.files import PlaceFile
@@ -210,6 +211,8 @@ def _kubernetes_steps(
     before, after = endpoint_steps(
         index, config, facts, node, role=role, joins=join is not None, minor=render.minor_of(kubernetes)
     )
+    if join is None:
+        after = (*after, CoreDnsConfig(config.dns, config.dns_domain))
     return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
 
 

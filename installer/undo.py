@@ -80,7 +80,7 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
     if commands.modules:
         notes.append(f"kernel modules stay loaded until a reboot: {', '.join(commands.modules)}")
     if changed_cluster(run):
-        notes.append("what the run had Helm change in the cluster stays")
+        notes.append("what the run changed in the cluster stays")
     if view.stat(proof.PATH) is not None:
         notes.append(f"what vip-probe saw here before ({proof.PATH}) stays")
     foreign = record.foreign_folders if record and is_first else ()

@@ -1,9 +1,9 @@
-"""Which resolver file the kubelet hands to pods that use the node's DNS - CoreDNS above all.
+"""Which resolver file the kubelet hands to pods that use the node's DNS, CoreDNS above all.
 
-A node of an isolated site often has no DNS server, or no ``/etc/resolv.conf`` at all. The kubelet then gives CoreDNS
-127.0.0.1, which is CoreDNS itself: its loop detection stops it. A file that names only loopback addresses ends the
-same way, and CoreDNS refuses to start on a file without any server. So where the node has no usable file, one of ours
-names the node's own address: a query for an outside name is refused there at once and never leaves the machine.
+A node of an isolated site often has no DNS server, or no ``/etc/resolv.conf`` at all. The kubelet needs a file that
+exists, and programs that forward (CoreDNS, the cache on each node) refuse to start on one without a server, or end in
+a loop on one that names only loopback addresses. So where the node has no usable file, one of ours names the node's
+own address: a query for an outside name is refused there at once and never leaves the machine.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ class Resolver:
 
 
 def choose(files: Mapping[str, str | None], address: str) -> Resolver:
-    """The first of ``CANDIDATES`` in ``files`` that pods can use, else our own naming the node's ``address``."""
-    for path in CANDIDATES:
-        if any(not _is_loopback(server) for server in nameservers(files.get(path) or "")):
-            return Resolver(path)
-    return Resolver(OWN_PATH, own_file(address))
+    """The file of the node's that pods can use, else our own naming the node's ``address``."""
+    path = usable(files)
+    return Resolver(OWN_PATH, own_file(address)) if path is None else Resolver(path)
+
+
+def usable(files: Mapping[str, str | None]) -> str | None:
+    """The first of ``CANDIDATES`` in ``files`` that leads pods to a server, or ``None``."""
+    return next((path for path in CANDIDATES if leads_out(files.get(path))), None)
+
+
+def leads_out(text: str | None) -> bool:
+    """Whether a resolver file names a server that a pod does not take for itself."""
+    return any(not _is_loopback(server) for server in nameservers(text or ""))
 
 
 def own_file(address: str) -> str:
     """Our resolver file for the node with ``address``."""
     return f"""\
-# Written by airgap-bundle: this node has no DNS server that pods can reach. CoreDNS needs one named to start;
+# Written by airgap-bundle: this node has no DNS server that pods can reach. What forwards needs one named to start;
 # outside names are refused here and do not leave the machine.
 nameserver {address}
 """

@@ -11,6 +11,7 @@ from installer.node import Node, NodeView
 from installer.render import haproxy, kube_vip, resolver
 from installer.render import kubeadm as render
 from installer.render.containerd import DEFAULT_SOCKET, sandbox_of
+from installer.steps import coredns
 from installer.steps.endpoint import NoBridge
 from installer.steps.imagestore import ImageStore
 from installer.steps.judged import judged
@@ -26,6 +27,8 @@ _OWN_FILES = (
     BEGUN_MARK,
     render.KUBELET_PATCH_PATH,
     resolver.OWN_PATH,
+    coredns.PATH,
+    coredns.KEPT_PATH,
     haproxy.CONFIG_PATH,
     haproxy.MANIFEST_PATH,
     kube_vip.MANIFEST_PATH,

@@ -49,6 +49,7 @@ class Cluster:
     namespaces: dict[str, dict[str, Any]] = field(default_factory=lambda: {"kube-system": {}})
     releases: dict[tuple[str, str], list[Revision]] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
+    configmaps: dict[str, dict[str, str]] = field(default_factory=dict)
     silent_nodes: tuple[str, ...] = ()
     dies_in: str = ""
 
@@ -139,6 +140,8 @@ class Cluster:
         verb, *rest = words[3:]
         if verb == "get" and rest[0] == "namespace":
             return self._namespace(words, rest[1])
+        if rest[0] == "configmap":
+            return self._configmap(words, verb, rest)
         if verb == "get" and rest[0] == "nodes":
             return json.dumps({"items": [_node(name) for name in self.silent_nodes]})
         if verb == "get":
@@ -159,6 +162,19 @@ class Cluster:
         if name not in self.namespaces:
             return _failed(words, f'Error from server (NotFound): namespaces "{name}" not found')
         return json.dumps({"metadata": {"labels": self.namespaces[name]}, "status": {"phase": "Active"}})
+
+    def _configmap(self, words: tuple[str, ...], verb: str, rest: list[str]) -> str | CommandResult:
+        name, at, namespace, *end = rest[1:]
+        assert at == "-n"
+        data = self.configmaps.get(f"{namespace}/{name}")
+        if data is None:
+            return _failed(words, f'Error from server (NotFound): configmaps "{name}" not found')
+        if verb == "get":
+            assert end == ["-o", "json"]
+            return json.dumps({"metadata": {"name": name, "namespace": namespace}, "data": data})
+        assert (verb, *end[:3]) == ("patch", "--type", "merge", "-p")
+        data |= json.loads(end[3])["data"]
+        return f"configmap/{name} patched\n"
 
     def _workload(self, words: tuple[str, ...], namespace: str, kind: str, name: str) -> str | CommandResult:
         found = self.workloads.get(f"{namespace}/{kind}/{name}")

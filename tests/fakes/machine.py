@@ -34,6 +34,14 @@ _BRIDGE_KEYS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
 _STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _FAMILIES = ("iptables", "ip6tables")
 _BIN = "/usr/local/bin"
+KUBEADMS_COREFILE = """.:53 {
+    errors
+    forward . /etc/resolv.conf
+    cache 30
+    loop
+    reload
+}
+"""
 _CTR = (f"{_BIN}/ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io")
 
 
@@ -332,6 +340,8 @@ class Machine:
         self.node.with_files({"/etc/kubernetes/kubelet.conf": "k", "/var/lib/kubelet/config.yaml": "k"})
         if pods:
             self.node.with_files({"/etc/kubernetes/admin.conf": "k"})
+        if words[1] == "init":
+            self.cluster.configmaps["kube-system/coredns"] = {"Corefile": KUBEADMS_COREFILE}
         if pods:  # etcd's folder stays when kubeadm's own reset has emptied it
             self.node.with_files({"/var/lib/etcd/member/snap/db": "d"})
         self.systemd.start("kubelet.service")

@@ -9,12 +9,14 @@ import pytest
 
 from installer.agreement import settled
 from installer.config import ClusterConfig
+from installer.dns import DnsCache, DnsSettings
 from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.join import JoinFile
 from installer.proxymode import decide
 from installer.registries import Registry, RegistryHost
 from installer.render import (
     containerd,
+    corefile,
     crictl,
     haproxy,
     kernel,
@@ -70,6 +72,15 @@ PLANT_REGISTRY = Registry(
     "https://mirror.plant-7.example",
 )
 RUNTIME = containerd.RuntimeSettings("registry.k8s.io/pause:3.9")
+DNS = DnsSettings(
+    zones={"corp.example": ("10.0.24.4", "10.0.24.5"), "1.10.in-addr.arpa": ("10.0.24.4",)},
+    hosts={"10.0.24.9": ("registry.corp.example", "registry"), "10.0.24.8": ("printer",)},
+    cache=DnsCache(2048, 60, 4096, 2, 0),
+    ttl_seconds=10,
+    lameduck_seconds=15,
+    max_concurrent=500,
+    log=("all",),
+)
 
 
 REPEATED = replace(FULL, extra_args=ExtraArgs(api_server={"tls-sni-cert-key": ("/b.crt,/b.key", "/a.crt,/a.key")}))
@@ -168,6 +179,9 @@ CASES: dict[str, Callable[[], str]] = {
     "crictl.yaml": lambda: crictl.config("/run/containerd/containerd.sock"),
     "modules.conf": lambda: kernel.modules_file((*kernel.REQUIRED_MODULES, *kernel.PROXY_MODULES["ipvs"])),
     "sysctl.conf": lambda: kernel.sysctl_file(kernel.SYSCTL_MINIMUMS),
+    "Corefile": lambda: corefile.corefile(DnsSettings(), "cluster.local", (corefile.NODE_FILE,)),
+    "Corefile-no-upstream": lambda: corefile.corefile(DnsSettings(), "cluster.local", ()),
+    "Corefile-full": lambda: corefile.corefile(DNS, "plant-7.example", ("10.0.24.2", "10.0.24.3:5353")),
     "resolv.conf": lambda: resolver.own_file("10.0.24.31"),
 }
 

@@ -41,7 +41,7 @@ def test_after_an_install_everything_is_as_installed(node: Desk) -> None:
     names = {item["name"] for item in found}
     wanted = {CONFIG, "/usr/local/bin/kubelet", "/opt/cni/bin/bridge", "/etc/hosts", "/etc/fstab", "kubelet.service"}
     assert wanted | {"containerd.service", "net.ipv4.ip_forward", IMAGE, "/usr/local/bin/airgap-bundle"} <= names
-    assert {item["kind"] for item in found} == {"file", "unit", "sysctl", "image"}
+    assert {item["kind"] for item in found} == {"file", "unit", "sysctl", "image", "configmap"}
     assert "things as installed" in node.run("status")[1]
     assert "puts it back" not in node.run("status")[1]
 

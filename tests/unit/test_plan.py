@@ -371,6 +371,7 @@ def test_leaving_leaves_no_cluster_and_the_node_can_be_installed_again() -> None
     assert {name for name, result in done.items() if result.outcome == "changed"} == {
         "kubeadm/node-settings",
         "kubeadm/init",
+        "dns/coredns",
         "cluster/join-file",
     }
 

@@ -274,6 +274,19 @@ def test_trap_16_an_expired_certificate_key_is_found_before_joining_with_how_to_
     assert "airgap-bundle join-file" in str(caught.value.next_step)
 
 
+def test_trap_21_coredns_caches_prefetches_and_keeps_denials_short_and_cluster_yaml_says_how() -> None:
+    machine = Machine()
+    carry_out(machine, cp_plan())
+    written = machine.cluster.configmaps["kube-system/coredns"]["Corefile"]
+    for line in ("success 9984 300", "denial 9984 5", "prefetch 100 60s 15%", "class denial error", "lameduck 5s"):
+        assert f"        {line}\n" in written
+    config = ClusterConfig.from_text("dns: {cache: {denialSeconds: 2}, lameduckSeconds: 9}", where="cluster.yaml")
+    carry_out(machine, cp_plan(config=config))
+    written = machine.cluster.configmaps["kube-system/coredns"]["Corefile"]
+    assert "        denial 9984 2\n" in written
+    assert "        lameduck 9s\n" in written
+
+
 @pytest.mark.parametrize("minor", MINORS)
 def test_trap_23_no_minor_s_kubelet_is_given_a_flag_that_it_refuses(minor: int) -> None:
     registration = documents(minor)["InitConfiguration"]["nodeRegistration"]
@@ -282,6 +295,18 @@ def test_trap_23_no_minor_s_kubelet_is_given_a_flag_that_it_refuses(minor: int) 
     with pytest.raises(InputError) as caught:
         ClusterConfig.from_text("extraArgs: {kubelet: {pod-infra-container-image: x}}", where="cluster.yaml")
     assert "the bundle says which pause image" in str(caught.value.got)
+
+
+@pytest.mark.parametrize("servers", ["", "nameserver 10.0.24.2\n"])
+def test_trap_26_coredns_has_its_readiness_port_and_without_an_upstream_nothing_that_would_not_start(
+    servers: str,
+) -> None:
+    machine = Machine()
+    machine.node.with_files({"/etc/resolv.conf": servers})
+    carry_out(machine, cp_plan())
+    plugins = [line.split()[0] for line in machine.cluster.configmaps["kube-system/coredns"]["Corefile"].splitlines()]
+    assert {"ready", "health", "reload", "kubernetes", "errors", "loadbalance"} <= set(plugins)
+    assert ("forward" in plugins, "loop" in plugins) == (bool(servers), bool(servers))
 
 
 def test_trap_28_a_value_that_is_higher_already_is_lowered_neither_now_nor_at_boot() -> None:

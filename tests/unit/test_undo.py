@@ -233,4 +233,4 @@ def test_what_helm_changed_in_the_cluster_is_said_to_stay(tmp_path: Path) -> Non
     with open_journal(tmp_path, "install") as journal:
         RecordingNode(node, journal).run(["/usr/local/bin/helm", "upgrade"], timeout_seconds=1)
     run = run_to_undo(tmp_path)
-    assert "what the run had Helm change in the cluster stays" in plan_undo(node, tmp_path, run).notes
+    assert "what the run changed in the cluster stays" in plan_undo(node, tmp_path, run).notes

@@ -98,6 +98,9 @@ func runInit(command *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("error execution phase bootstrap-token: %w", err)
 	}
+	if err := addCoreDNS(); err != nil {
+		return fmt.Errorf("error execution phase addon/coredns: %w", err)
+	}
 	if text(command, "upload-certs") == "true" {
 		if err := uploadCerts(config.Init.CertificateKey, adminConf); err != nil {
 			return fmt.Errorf("error execution phase upload-certs: %w", err)
@@ -106,6 +109,20 @@ func runInit(command *cobra.Command) error {
 	fmt.Printf("\nYour Kubernetes control-plane has initialized successfully! (%s)\n\n", release.Notice)
 	fmt.Printf("kubeadm join %s --token %s --discovery-token-ca-cert-hash %s\n", endpoint(config), token, pki.Hash(ca.Certificate))
 	return nil
+}
+
+// addCoreDNS keeps what CoreDNS is configured with; the stand-in runs none.
+func addCoreDNS() error {
+	client, err := kubeconfig.Open(adminConf)
+	if err != nil {
+		return err
+	}
+	configMap := cluster.Object{
+		"metadata": cluster.Object{"name": "coredns", "namespace": "kube-system"},
+		"data":     cluster.Object{"Corefile": ".:53 {\n    errors\n    forward . /etc/resolv.conf\n    loop\n}\n"},
+	}
+	resource, _ := cluster.ResourceNamed("configmap")
+	return client.Do("PUT", resource.Path("kube-system")+"/coredns", configMap, nil)
 }
 
 func endpoint(config *kubeadmconfig.Config) string {

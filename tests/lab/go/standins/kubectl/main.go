@@ -20,7 +20,7 @@ func main() {
 	root := &cobra.Command{Use: "kubectl", SilenceUsage: true, SilenceErrors: true}
 	root.PersistentFlags().String("kubeconfig", os.Getenv("KUBECONFIG"), "file")
 	root.PersistentFlags().String("request-timeout", "0", "time limit")
-	root.AddCommand(versionCommand(), getCommand(), createCommand(), labelCommand(), deleteCommand())
+	root.AddCommand(versionCommand(), getCommand(), createCommand(), labelCommand(), patchCommand(), deleteCommand())
 	if err := root.Execute(); err != nil {
 		text := err.Error()
 		if !strings.HasPrefix(text, fromServer) {
