@@ -14,14 +14,19 @@ from installer.bundle.addon import BundledAddon
 from installer.bundle.index import BundleIndex
 from installer.bundle.values import fill
 from installer.config import ClusterConfig
-from installer.dns import service_address
+from installer.dns import NODE_LOCAL, service_address
 from installer.errors import InputError
 from installer.facts import Address
 from installer.render import kubeadm as render
 
 _POD_SUBNET = "${podSubnet}"
+_PROXY_REPLACEMENT = "${kubeProxyReplacement}"
 _VXLAN_OVERHEAD_BYTES = 50
 _ETHERNET_MTU_BYTES = 1500
+_WOULD = {
+    "podSubnet": "give pods different addresses",
+    "kubeProxy.mode": "both lead to Services, or neither",
+}
 
 
 def cluster_facts(
@@ -50,18 +55,50 @@ def cluster_facts(
 
 
 def values_of(addon: BundledAddon, config: ClusterConfig, facts: Mapping[str, str]) -> dict[str, Any]:
-    """What ``addon`` is installed with; :class:`InputError` if that gives pods other addresses than kubeadm does."""
+    """What ``addon`` is installed with; :class:`InputError` where a pod network would not fit what kubeadm makes."""
     values: dict[str, Any] = fill(merged(addon.values, config.addons.get(addon.name, {})), facts)
     if addon.kind == "cni":
-        for path, found in _disagreeing(addon.values, values, _POD_SUBNET, (config.pod_subnet,)):
-            raise InputError(
-                f"{addon.name} and kubeadm would give pods different addresses",
-                where=f"cluster.yaml, addons.{addon.name}.values{path}",
-                wanted=f"{config.pod_subnet}, which is podSubnet",
-                got=json.dumps(found)[:200],
-                next_step="set podSubnet, and leave this value out: it follows podSubnet",
-            )
+        _demand_agreement(addon, values, _POD_SUBNET, (config.pod_subnet,), "podSubnet")
+        is_replaced = facts["kubeProxyReplacement"]
+        _demand_agreement(addon, values, _PROXY_REPLACEMENT, (is_replaced, is_replaced == "true"), "kubeProxy.mode")
     return values
+
+
+def _demand_agreement(
+    addon: BundledAddon, values: Mapping[str, Any], placeholder: str, wanted: tuple[Any, ...], field: str
+) -> None:
+    """What the bundle's values take from ``field`` of cluster.yaml must not be said otherwise in the operator's."""
+    for path, found in _disagreeing(addon.values, values, placeholder, wanted):
+        raise InputError(
+            f"{addon.name} and kubeadm would {_WOULD[field]}",
+            where=f"cluster.yaml, addons.{addon.name}.values{path}",
+            wanted=f"{wanted[0]}, which follows from {field}",
+            got=json.dumps(found)[:200],
+            next_step=f"set {field}, and leave this value out: it follows {field}",
+        )
+
+
+def replaces_kube_proxy(addon: BundledAddon) -> bool:
+    """Whether a pod network can do kube-proxy's work: its values follow kube-proxy's mode."""
+    return addon.kind == "cni" and _PROXY_REPLACEMENT in json.dumps(addon.values)
+
+
+def demand_services(index: BundleIndex, proxy_mode: str) -> None:
+    """:class:`InputError` for a cluster without kube-proxy in which nothing else leads to Services."""
+    network = pod_network(index)
+    if proxy_mode == "none" and (network is None or not replaces_kube_proxy(network)):
+        raise InputError(
+            "without kube-proxy no Service would be reached",
+            where="cluster.yaml, kubeProxy.mode",
+            wanted="a bundle whose pod network replaces kube-proxy, such as cilium",
+            got=f"{network.name} {network.version}, which does not" if network else f"{index.name}, without a network",
+            next_step="leave kubeProxy.mode out, or use a bundle built with --cni cilium",
+        )
+
+
+def has_node_local(index: BundleIndex) -> bool:
+    """Whether the bundle brings the DNS cache on each node."""
+    return any(addon.name == NODE_LOCAL for addon in index.addons)
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

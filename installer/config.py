@@ -31,7 +31,7 @@ from installer.settings import (
 )
 from installer.yamltext import load_yaml
 
-PROXY_MODES = ("auto", "iptables", "ipvs", "nftables")
+PROXY_MODES = ("auto", "iptables", "ipvs", "nftables", "none")
 CONTAINERD_OWNERS = ("auto", "installer", "site")
 _FEWEST_SERVICE_ADDRESSES = 16
 

@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from installer.bundle.strict import Fields
 from installer.settings import is_host, is_node_name
 
+NODE_LOCAL = "node-local-dns"
+"""The add-on that is the cache on each node, and what its objects are called."""
 LOG_CLASSES = ("all", "denial", "error", "success")
 SERVICE_ADDRESS_NUMBER = 10
 """kubeadm gives the cluster's DNS Service this address of the service network, counted from its first."""
@@ -103,6 +105,17 @@ class DnsSettings:
 def service_address(service_subnet: str) -> str:
     """The address of the cluster's DNS Service."""
     return str(ipaddress.ip_network(service_subnet)[SERVICE_ADDRESS_NUMBER])
+
+
+def pods_ask(dns: DnsSettings, service_subnet: str, *, proxy_mode: str, has_node_local: bool) -> str:
+    """The name server that the kubelets tell pods.
+
+    With iptables the cache on each node takes the DNS Service's address over, and gives it back when it ends. With
+    ipvs kube-proxy holds that address on an interface of its own, and for nftables and networks that replace
+    kube-proxy upstream promises nothing: there pods are told the cache's own address.
+    """
+    service = service_address(service_subnet)
+    return dns.node_local_address if has_node_local and proxy_mode != "iptables" else service
 
 
 def demand_no_loop(fields: Fields, dns: DnsSettings, networks: dict[str, str], domain: str) -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from installer.addons import addon_notes, cluster_facts, demand_known, pod_network, values_of
+from installer.addons import (
+    addon_notes,
+    cluster_facts,
+    demand_known,
+    demand_services,
+    has_node_local,
+    pod_network,
+    replaces_kube_proxy,
+    values_of,
+)
 from installer.bundle.index import BundledFile, BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
+from installer.dns import NODE_LOCAL, pods_ask, service_address
 from installer.errors import InputError
 from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
@@ -18,7 +28,7 @@ from installer.render import containerd, crictl
 from installer.render import kubeadm as render
 from installer.render.kubelet import NodeShape
 from installer.steps.addons import PluginsPresent, addon_steps
-from installer.steps.cluster import NodeReady, NodeRegistered, WriteJoinFile
+from installer.steps.cluster import KubeProxyAsMade, NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.coredns import CoreDnsConfig
 from installer.steps.datadisk import DataDisk
@@ -29,6 +39,7 @@ from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
+from installer.steps.nodelocaldns import NodeLocalAsksOthers
 from installer.steps.pins import UnpinReplaced
 from installer.steps.registries import RegistryHosts
 from installer.steps.route import ServiceRoute
@@ -58,8 +69,9 @@ def build_plan(
         raise InputError("a worker joins a cluster", wanted="--join join.yaml", got="no join file")
     platform = demand_platform(bundle.index, facts)
     demand_known(bundle.index, config)
+    demand_services(bundle.index, config.kube_proxy_mode)
     node = render.NodeIdentity(node_name(config, facts), address)
-    images = node_images(bundle.index, role, config.endpoint_mode)
+    images = node_images(bundle.index, role, config)
     found = facts.runtime if facts.containerd_owner(config.containerd_owner) == "site" else None
     if found is not None:
         settings = site_settings(bundle.index, found)
@@ -201,7 +213,8 @@ def _kubernetes_steps(
     ignored = render.ignored_preflight_errors(kubernetes, kernel=facts.kernel, cgroup_version=facts.cgroup_version)
     entry: Step
     if join is None:
-        entry = KubeadmInit(config, node, kubernetes, proxy_mode(config, index, facts).name, ignored)
+        mode = proxy_mode(config, index, facts).name
+        entry = KubeadmInit(config, node, kubernetes, mode, ignored, _pods_ask(config, index, mode))
     else:
         entry = KubeadmJoin(config, node, join, role, ignored)
     shape = NodeShape(facts.cpus, facts.memory_bytes, facts.cgroup_version)
@@ -212,8 +225,22 @@ def _kubernetes_steps(
         index, config, facts, node, role=role, joins=join is not None, minor=render.minor_of(kubernetes)
     )
     if join is None:
-        after = (*after, CoreDnsConfig(config.dns, config.dns_domain))
+        after = (*after, *_kube_proxy(index, config), CoreDnsConfig(config.dns, config.dns_domain))
     return (KubeletUnit(), OwnName(node.name, node.address), route, settings, *before, *ghost, entry, *after)
+
+
+def _kube_proxy(index: BundleIndex, config: ClusterConfig) -> tuple[Step, ...]:
+    network = pod_network(index)
+    if network is None or not replaces_kube_proxy(network):
+        return ()
+    return (KubeProxyAsMade(config.kube_proxy_mode != "none"),)
+
+
+def _pods_ask(config: ClusterConfig, index: BundleIndex, mode: str) -> str:
+    """The name server the kubelets are told, ``""`` for the DNS Service, which is what kubeadm tells them."""
+    service = service_address(config.service_subnet)
+    found = pods_ask(config.dns, config.service_subnet, proxy_mode=mode, has_node_local=has_node_local(index))
+    return "" if found == service else found
 
 
 def _others(config: ClusterConfig, node: render.NodeIdentity) -> tuple[str, ...]:
@@ -248,6 +275,9 @@ def _addon_phases(
     steps: dict[str, tuple[Step, ...]] = {"cni": (), "addon": ()}
     for addon in index.addons:
         steps[addon.kind] += addon_steps(bundle, addon, values_of(addon, config, known), timeout_seconds)
+        if addon.name == NODE_LOCAL:
+            told = _pods_ask(config, index, mode) or service_address(config.service_subnet)
+            steps[addon.kind] += (NodeLocalAsksOthers(addon.namespace, config.dns.node_local_address, told),)
     registered = NodeRegistered(node.name, render.ADMIN_KUBECONFIG, _node_timeout_seconds(config))
     before = (Phase("network", (registered, *steps["cni"])),) if steps["cni"] else ()
     return before, (Phase("add-ons", steps["addon"]),) if steps["addon"] else ()
@@ -285,7 +315,20 @@ def _notes(
 ) -> tuple[str, ...]:
     if join is not None:
         return (_endpoint_note(config, node),)
-    return (f"kube-proxy mode {mode.name}: {mode.why}", _endpoint_note(config, node), *addon_notes(index))
+    network = pod_network(index)
+    proxy = f"kube-proxy mode {mode.name}: {mode.why}"
+    if mode.name == "none" and network is not None:
+        proxy = f"no kube-proxy: {network.name} leads to Services, as cluster.yaml says"
+    dns = _node_local_note(config, index, mode) if has_node_local(index) else ()
+    return (proxy, _endpoint_note(config, node), *dns, *addon_notes(index))
+
+
+def _node_local_note(config: ClusterConfig, index: BundleIndex, mode: ProxyMode) -> tuple[str, ...]:
+    """What pods ask, which must be known before the first kubelet is."""
+    address, told = config.dns.node_local_address, _pods_ask(config, index, mode.name)
+    if told:
+        return (f"pods ask {address}, the DNS cache on their node; set with the cluster, not changed later",)
+    return (f"pods ask {service_address(config.service_subnet)}, which the DNS cache on their node takes over",)
 
 
 def _endpoint_note(config: ClusterConfig, node: render.NodeIdentity) -> str:

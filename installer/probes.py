@@ -41,7 +41,7 @@ _LISTEN = "0A"
 _MODULE_WITNESSES = {"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables"}
 """What is there when a module is built into a kernel that ships no list of its built-in modules."""
 _CONTAINER_INTERFACE = re.compile(
-    r"cni|docker|cbr|br-[0-9a-f]{12}|veth|flannel|cali|cilium|lxc|tunl|vxlan\.|kube-|virbr"
+    r"cni|docker|cbr|br-[0-9a-f]{12}|veth|flannel|cali|cilium|lxc|tunl|vxlan\.|kube-|nodelocaldns|virbr"
 )
 
 

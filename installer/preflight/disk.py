@@ -76,7 +76,7 @@ def folder_needs(subject: Subject) -> dict[str, int]:
 def image_bytes(subject: Subject, platform: Platform) -> int:
     """What the images take under containerd's root, which keeps a layer twice: as it came, and unpacked."""
     blobs = subject.index.descriptors()
-    of_node = node_images(subject.index, subject.role, subject.config.endpoint_mode)
+    of_node = node_images(subject.index, subject.role, subject.config)
     chosen = [image for image in of_node if platform in image.platforms]
     stored = {digest for image in chosen for digest in image.blobs((platform,))}
     layers = {digest for image in chosen for digest in image.platforms[platform].layers}

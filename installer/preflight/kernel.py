@@ -70,6 +70,8 @@ def proxy_mode(subject: Subject) -> Finding:
     if mode.name == "ipvs" and subject.minor >= FIRST_MINOR_DEPRECATING_IPVS:
         why = f"upstream deprecates it from 1.{FIRST_MINOR_DEPRECATING_IPVS} on and will remove it"
         return warn("kube-proxy", "mode ipvs", why, "kubeProxy.mode: nftables or iptables in cluster.yaml")
+    if mode.name == "none":
+        return ok("kube-proxy", "none: the pod network leads to Services")
     if subject.joins:
         return ok("kube-proxy", "the mode its first node decided")
     return ok("kube-proxy", f"mode {mode.name}: {mode.why}")

@@ -17,7 +17,8 @@ CONTROL_PLANE_PORTS = {
     10257: "kube-controller-manager",
     10259: "kube-scheduler",
 }
-NODE_PORTS = {10248: "kubelet health", 10249: "kube-proxy metrics", 10250: "kubelet", 10256: "kube-proxy health"}
+NODE_PORTS = {10248: "kubelet health", 10250: "kubelet"}
+KUBE_PROXY_PORTS = {10249: "kube-proxy metrics", 10256: "kube-proxy health"}
 
 
 def choose_address(facts: NodeFacts, config: ClusterConfig, wanted: str | None) -> Address:
@@ -89,12 +90,17 @@ def ports(subject: Subject) -> Finding:
     """Nothing else may listen where the cluster's parts will."""
     if subject.again:
         return ok("ports", "in use by this install")
-    wanted = NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {}) | _endpoint_ports(subject)
+    wanted = _ports(subject) | _endpoint_ports(subject)
     taken = [port for port in sorted(wanted) if port in subject.facts.listening_ports]
     if taken:
         seen = ", ".join(f"{port} ({wanted[port]})" for port in taken)
         return problem("ports", f"taken: {seen}", "another program listens there", "stop it: ss -ltnp shows which one")
     return ok("ports", f"{len(wanted)} free")
+
+
+def _ports(subject: Subject) -> dict[int, str]:
+    proxy = KUBE_PROXY_PORTS if subject.config.kube_proxy_mode != "none" else {}
+    return NODE_PORTS | proxy | (CONTROL_PLANE_PORTS if subject.role == "cp" else {})
 
 
 def _endpoint_ports(subject: Subject) -> dict[int, str]:
@@ -107,7 +113,7 @@ def firewall(subject: Subject) -> Finding:
     active = subject.facts.firewalls
     if not active:
         return ok("firewall", "none active")
-    tcp = sorted(NODE_PORTS | (CONTROL_PLANE_PORTS if subject.role == "cp" else {}))
+    tcp = sorted(_ports(subject))
     why = f"nodes need TCP {', '.join(map(str, tcp))} and the pod network's traffic between them"
     return warn("firewall", f"{', '.join(active)} active", why, "open them between the nodes")
 

@@ -25,6 +25,8 @@ PATCHES_DIR = "/etc/airgap-bundle/kubeadm-patches"
 KUBELET_PATCH_PATH = f"{PATCHES_DIR}/kubeletconfiguration0+merge.yaml"
 """Where kubeadm finds what KubeletConfiguration must say on this node alone (its documented naming)."""
 FIRST_MINOR_PATCHING_COREDNS = 31
+KUBE_PROXY_PHASE = "addon/kube-proxy"
+"""What makes kube-proxy; from v1beta4 on there is a field for not making it."""
 
 _NUMBER_ELSEWHERE = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0[ox][0-9a-fA-F]+|[yYnN]")
 FIRST_MINOR_WITH_V1BETA4 = 31
@@ -73,8 +75,13 @@ def init_config(
     proxy_mode: str,
     credentials: Credentials,
     ignored_errors: tuple[str, ...] = (),
+    cluster_dns: str = "",
 ) -> str:
-    """The documents for ``kubeadm init``; it holds secrets, so it goes to a file of mode 0600."""
+    """The documents for ``kubeadm init``; it holds secrets, so it goes to a file of mode 0600.
+
+    ``cluster_dns`` is the name server every kubelet of the cluster tells pods, where it is not the DNS Service. With
+    ``proxy_mode`` ``none`` no kube-proxy is made.
+    """
     init: dict[str, Any] = {
         "apiVersion": api_version(kubernetes),
         "kind": "InitConfiguration",
@@ -95,7 +102,16 @@ def init_config(
         init["certificateKey"] = credentials.certificate_key
     if _is_v1beta4(kubernetes):
         init["timeouts"] = _timeouts(config.timeouts)
-    return _documents(init, _cluster(config, node, kubernetes), _kubelet(config, node), _proxy(proxy_mode))
+    cluster, kubelet = _cluster(config, node, kubernetes), _kubelet(config, node)
+    if cluster_dns:
+        kubelet["clusterDNS"] = [cluster_dns]
+    if proxy_mode != "none":
+        return _documents(init, cluster, kubelet, _proxy(proxy_mode))
+    if _is_v1beta4(kubernetes):
+        cluster["proxy"] = {"disabled": True}
+    else:
+        init["skipPhases"] = [KUBE_PROXY_PHASE]
+    return _documents(init, cluster, kubelet)
 
 
 def join_config(

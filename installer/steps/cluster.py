@@ -148,6 +148,38 @@ class NodeRegistered:
         return wait_for(self.check, node, self.timeout_seconds)
 
 
+@dataclass(frozen=True)
+class KubeProxyAsMade:
+    """kube-proxy is in the cluster or not, as ``wanted``: only where a pod network can do its work is that a choice."""
+
+    wanted: bool
+    id: str = "cluster/kube-proxy"
+
+    @property
+    def title(self) -> str:
+        """What is wanted."""
+        return "kube-proxy leads to Services" if self.wanted else "no kube-proxy: the pod network leads to Services"
+
+    def check(self, view: NodeView) -> CheckResult:
+        """Whether the cluster has its DaemonSet."""
+        argv = [KUBECTL, "--kubeconfig", render.ADMIN_KUBECONFIG, "get", "daemonset", "kube-proxy", "-n", "kube-system"]
+        said = view.query([*argv, "--ignore-not-found", "-o", "name"])
+        if not said.ok:
+            return CheckResult(False, _last_line(said), (self.title,))
+        return CheckResult(bool(said.stdout.strip()) == self.wanted, "there" if said.stdout.strip() else "none")
+
+    def apply(self, node: Node) -> str:
+        """Nothing can be done here: only ``kubeadm init`` makes it, and without it nothing leads to Services."""
+        there = self.check(node).detail
+        raise StepError(
+            "the cluster was made with another kubeProxy.mode",
+            where="cluster.yaml, kubeProxy.mode",
+            wanted=self.title,
+            got=f"kube-proxy: {there}",
+            next_step="set kubeProxy.mode back to what it was; an install does not change it in a running cluster",
+        )
+
+
 def _get_node(view: NodeView, kubeconfig: str, name: str) -> CommandResult:
     return view.query([KUBECTL, "--kubeconfig", kubeconfig, "get", "node", name, "-o", "json"])
 

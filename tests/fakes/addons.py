@@ -20,6 +20,33 @@ FLANNEL = BundledAddon(
     plugins=("bridge", "portmap"),
     notes=("NetworkPolicy objects have no effect with flannel",),
 )
+CILIUM = BundledAddon(
+    name="cilium",
+    version="1.18.12",
+    kind="cni",
+    chart=Digest.of(b"its chart"),
+    namespace="kube-system",
+    values={
+        "ipam": {"operator": {"clusterPoolIPv4PodCIDRList": ["${podSubnet}"]}},
+        "k8sServiceHost": "${apiHost}",
+        "k8sServicePort": "${apiPort}",
+        "kubeProxyReplacement": "${kubeProxyReplacement}",
+    },
+    ready=("daemonset/cilium",),
+    images_told_by="helm",
+    source=Source("https://example.net/cilium-1.18.12.tgz", "upstream"),
+)
+NODE_LOCAL_DNS = BundledAddon(
+    name="node-local-dns",
+    version="1.26.4",
+    kind="addon",
+    chart=Digest.of(b"the chart of the cache"),
+    namespace="kube-system",
+    values={"address": "${nodeLocalDNS}", "clusterDNS": "${clusterDNS}", "proxyMode": "${proxyMode}"},
+    ready=("daemonset/node-local-dns",),
+    images_told_by="helm",
+    source=Source("https://example.net/node-local-dns-1.26.4.tgz", "upstream"),
+)
 METRICS = BundledAddon(
     name="metrics-server",
     version="3.13.1",

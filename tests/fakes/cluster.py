@@ -50,6 +50,9 @@ class Cluster:
     releases: dict[tuple[str, str], list[Revision]] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
     configmaps: dict[str, dict[str, str]] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
+    """Each Service's address, by ``namespace/name``."""
+    has_kube_proxy: bool = True
     silent_nodes: tuple[str, ...] = ()
     dies_in: str = ""
 
@@ -138,12 +141,10 @@ class Cluster:
     def kubectl(self, words: tuple[str, ...]) -> str | CommandResult:
         """One run of kubectl for what this cluster keeps."""
         verb, *rest = words[3:]
-        if verb == "get" and rest[0] == "namespace":
-            return self._namespace(words, rest[1])
+        if verb == "get" and rest[0] != "-n":
+            return self._named(words, rest)
         if rest[0] == "configmap":
-            return self._configmap(words, verb, rest)
-        if verb == "get" and rest[0] == "nodes":
-            return json.dumps({"items": [_node(name) for name in self.silent_nodes]})
+            return self._patched(words, verb, rest)
         if verb == "get":
             assert rest[0] == "-n"
             return self._pods(rest[1], rest[4]) if rest[2] == "pods" else self._workload(words, *rest[1:4])
@@ -163,16 +164,32 @@ class Cluster:
             return _failed(words, f'Error from server (NotFound): namespaces "{name}" not found')
         return json.dumps({"metadata": {"labels": self.namespaces[name]}, "status": {"phase": "Active"}})
 
-    def _configmap(self, words: tuple[str, ...], verb: str, rest: list[str]) -> str | CommandResult:
-        name, at, namespace, *end = rest[1:]
-        assert at == "-n"
+    def _named(self, words: tuple[str, ...], rest: list[str]) -> str | CommandResult:
+        """``kubectl get KIND NAME -n NAMESPACE``, and what needs no namespace."""
+        kind, name = rest[:2]
+        if kind == "namespace":
+            return self._namespace(words, name)
+        if kind == "nodes":
+            return json.dumps({"items": [_node(node) for node in self.silent_nodes]})
+        assert rest[2] == "-n"
+        if (kind, name) == ("daemonset", "kube-proxy"):
+            assert rest[3:] == ["kube-system", "--ignore-not-found", "-o", "name"]
+            return "daemonset.apps/kube-proxy\n" if self.has_kube_proxy else ""
+        assert rest[4:] == ["-o", "json"]
+        key = f"{rest[3]}/{name}"
+        if kind == "service" and key in self.services:
+            return json.dumps({"spec": {"clusterIP": self.services[key]}})
+        if kind == "configmap" and key in self.configmaps:
+            return json.dumps({"metadata": {"name": name, "namespace": rest[3]}, "data": self.configmaps[key]})
+        return _failed(words, f'Error from server (NotFound): {kind}s "{name}" not found')
+
+    def _patched(self, words: tuple[str, ...], verb: str, rest: list[str]) -> str | CommandResult:
+        """``kubectl patch configmap`` by a merge of its data."""
+        _, name, at, namespace, *end = rest
+        assert (verb, at, *end[:3]) == ("patch", "-n", "--type", "merge", "-p")
         data = self.configmaps.get(f"{namespace}/{name}")
         if data is None:
             return _failed(words, f'Error from server (NotFound): configmaps "{name}" not found')
-        if verb == "get":
-            assert end == ["-o", "json"]
-            return json.dumps({"metadata": {"name": name, "namespace": namespace}, "data": data})
-        assert (verb, *end[:3]) == ("patch", "--type", "merge", "-p")
         data |= json.loads(end[3])["data"]
         return f"configmap/{name} patched\n"
 

@@ -320,6 +320,8 @@ class Machine:
             return f"{documents[0]['bootstrapTokens'][0]['token']}\n"
         if words[1:4] == ("init", "phase", "upload-certs"):
             return ""
+        if words[1] == "init":
+            self.cluster.has_kube_proxy = "addon/kube-proxy" not in documents[0].get("skipPhases", ())
         return self._init_or_join(words, documents[0])
 
     def _init_or_join(self, words: tuple[str, ...], document: dict[str, Any]) -> str | CommandResult:

@@ -10,7 +10,7 @@ from installer.config import ClusterConfig
 from installer.execute import Plan, look
 from installer.foundcontainerd import FoundContainerd
 from installer.plan import build_plan
-from tests.fakes.addons import FLANNEL, METRICS
+from tests.fakes.addons import CILIUM, FLANNEL, METRICS, NODE_LOCAL_DNS
 from tests.fakes.machine import Machine
 from tests.fakes.small_bundle import small_bundle
 from tests.golden.expectation import demand_same
@@ -19,6 +19,7 @@ from tests.unit.test_plan import ADDRESS, CLUSTER, LOCAL, cp_plan, facts, join_f
 PLANS = {
     "plan-cp.txt": cp_plan(),
     "plan-cp-flannel.txt": cp_plan(small_bundle(addons=(FLANNEL, METRICS))),
+    "plan-cp-cilium.txt": cp_plan(small_bundle(addons=(CILIUM, NODE_LOCAL_DNS)), ClusterConfig(kube_proxy_mode="none")),
     "plan-cp-joining.txt": build_plan(small_bundle(), "cp", CLUSTER, facts(), address="10.0.24.32", join=join_file()),
     "plan-worker.txt": build_plan(
         small_bundle(), "worker", replace(CLUSTER, node_name="w-1"), facts(), address=ADDRESS, join=join_file()

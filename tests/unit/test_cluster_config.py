@@ -123,7 +123,7 @@ def test_every_problem_is_named_with_its_path_at_once() -> None:
     for start in (
         "podSubnet: wanted a network",
         "serviceSubnet: wanted a network",
-        "kubeProxy.mode: wanted one of auto, iptables, ipvs, nftables, got 'fast'",
+        "kubeProxy.mode: wanted one of auto, iptables, ipvs, nftables, none, got 'fast'",
         "nodename: unknown field",
         "timeouts.controlPlaneSeconds: wanted 1 to 86400, got 0",
         "timeouts.kubelet: unknown field",

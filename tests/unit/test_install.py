@@ -127,7 +127,7 @@ def test_an_install_that_fails_names_its_step_and_goes_on_when_run_again(desk: D
     code, said = desk.run("--role", "cp")
     assert code == 0, said
     changed = [line.split()[1] for line in said.splitlines() if re.match(r" +\d+/\d+ \S+ +changed", line)]
-    assert changed == ["kubeadm/init", "cluster/join-file", "node/command"]
+    assert changed == ["kubeadm/init", "dns/coredns", "cluster/join-file", "node/command"]
     assert [run.outcome for run in read_runs(desk.journal)] == ["failed", "done"]
 
 

@@ -232,7 +232,7 @@ def test_needs_are_added_up_where_things_land() -> None:
     judged = subject(config=ClusterConfig(containerd_root="/data/containerd"), role="worker")
     needs = folder_needs(judged)
     blobs = judged.index.descriptors()
-    wanted = {digest for image in node_images(judged.index, "worker", "direct") for digest in image.blobs()}
+    wanted = {digest for image in node_images(judged.index, "worker", ClusterConfig()) for digest in image.blobs()}
     images = sum(blobs[digest].size_bytes + (blobs[digest].unpacked_size_bytes or 0) for digest in wanted)
     assert needs["/data/containerd"] == images
     folders = {"/data/containerd", "/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin", "/var/lib/kubelet"}

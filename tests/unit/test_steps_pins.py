@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from installer.config import ClusterConfig
 from installer.errors import CommandError
 from installer.nodeimages import node_images
 from installer.steps.imagestore import PIN_LABEL, ImageStore
@@ -38,7 +39,7 @@ def test_a_newer_bundle_unpins_what_only_the_old_one_had(machine: Machine) -> No
     old = pinned(machine)
     done = carry_out(machine, cp_plan(NEWER))
     assert done["images/replaced"].detail == "2 names unpinned"
-    wanted = {name for image in node_images(NEWER.index, "cp", "direct") for name in image.names()}
+    wanted = {name for image in node_images(NEWER.index, "cp", ClusterConfig()) for name in image.names()}
     assert pinned(machine) == wanted | {SITES}
     assert {name.partition("@")[0].partition(":")[0] for name in old - pinned(machine)} == {"registry.k8s.io/pause"}
     assert recorded_pins(machine.node) == wanted

@@ -33,6 +33,7 @@ from installer.settings import KUBELET_FLAGS_REFUSED, DataDiskSettings, Endpoint
 from installer.status import service_state
 from installer.steps.fstab import KEPT
 from installer.vip.proof import Proof, Seen
+from tests.fakes.addons import FLANNEL
 from tests.fakes.debian import ADDRESS, debian
 from tests.fakes.disk import DEVICE, ROOT, UUID, Disk
 from tests.fakes.machine import Machine, StoredName
@@ -233,7 +234,7 @@ def test_trap_12_a_joining_node_has_its_images_before_it_joins_and_pulls_nothing
     for step in plan.steps:
         done.append(step.id)
         if step.id == "kubeadm/join":
-            names = {str(image.reference) for image in node_images(BUNDLE.index, "worker", "direct")}
+            names = {str(image.reference) for image in node_images(BUNDLE.index, "worker", ClusterConfig())}
             assert names <= set(machine.images)
         carry_out(machine, Plan((Phase("one", (step,)),)))
     assert done.index("images/import") < done.index("kubeadm/join")
@@ -343,6 +344,10 @@ def test_trap_31_without_the_modules_auto_is_iptables_and_a_wanted_ipvs_is_refus
     wanted = judged("kernel-modules", lacking, ClusterConfig(kube_proxy_mode="ipvs"))
     assert (wanted.level, wanted.seen) == ("problem", "missing ip_vs_sh")
     assert judged("kernel-modules", lacking).level == "ok"
+
+
+def test_trap_34_that_a_network_ignores_policies_is_said_before_it_is_installed() -> None:
+    assert "NetworkPolicy objects have no effect with flannel" in cp_plan(small_bundle(addons=(FLANNEL,))).notes
 
 
 def _names(flags: list[dict[str, str]] | dict[str, str]) -> list[str]:
