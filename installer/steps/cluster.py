@@ -161,8 +161,8 @@ class KubeProxyAsMade:
         return "kube-proxy leads to Services" if self.wanted else "no kube-proxy: the pod network leads to Services"
 
     def check(self, view: NodeView) -> CheckResult:
-        """Whether the cluster has its DaemonSet."""
-        argv = [KUBECTL, "--kubeconfig", render.ADMIN_KUBECONFIG, "get", "daemonset", "kube-proxy", "-n", "kube-system"]
+        """Whether the cluster has its configuration, by which kubeadm itself tells."""
+        argv = [KUBECTL, "--kubeconfig", render.ADMIN_KUBECONFIG, "get", "configmap", "kube-proxy", "-n", "kube-system"]
         said = view.query([*argv, "--ignore-not-found", "-o", "name"])
         if not said.ok:
             return CheckResult(False, _last_line(said), (self.title,))

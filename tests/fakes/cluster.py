@@ -172,9 +172,9 @@ class Cluster:
         if kind == "nodes":
             return json.dumps({"items": [_node(node) for node in self.silent_nodes]})
         assert rest[2] == "-n"
-        if (kind, name) == ("daemonset", "kube-proxy"):
+        if (kind, name) == ("configmap", "kube-proxy"):
             assert rest[3:] == ["kube-system", "--ignore-not-found", "-o", "name"]
-            return "daemonset.apps/kube-proxy\n" if self.has_kube_proxy else ""
+            return "configmap/kube-proxy\n" if self.has_kube_proxy else ""
         assert rest[4:] == ["-o", "json"]
         key = f"{rest[3]}/{name}"
         if kind == "service" and key in self.services:

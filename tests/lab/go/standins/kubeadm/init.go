@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -98,8 +99,8 @@ func runInit(command *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("error execution phase bootstrap-token: %w", err)
 	}
-	if err := addCoreDNS(); err != nil {
-		return fmt.Errorf("error execution phase addon/coredns: %w", err)
+	if err := addAddOns(config); err != nil {
+		return fmt.Errorf("error execution phase addon: %w", err)
 	}
 	if text(command, "upload-certs") == "true" {
 		if err := uploadCerts(config.Init.CertificateKey, adminConf); err != nil {
@@ -111,18 +112,25 @@ func runInit(command *cobra.Command) error {
 	return nil
 }
 
-// addCoreDNS keeps what CoreDNS is configured with; the stand-in runs none.
-func addCoreDNS() error {
+// addAddOns keeps what the add-ons are configured with; the stand-in runs none of them.
+func addAddOns(config *kubeadmconfig.Config) error {
 	client, err := kubeconfig.Open(adminConf)
 	if err != nil {
 		return err
 	}
-	configMap := cluster.Object{
-		"metadata": cluster.Object{"name": "coredns", "namespace": "kube-system"},
-		"data":     cluster.Object{"Corefile": ".:53 {\n    errors\n    forward . /etc/resolv.conf\n    loop\n}\n"},
+	data := map[string]cluster.Object{"coredns": {"Corefile": ".:53 {\n    errors\n    forward . /etc/resolv.conf\n    loop\n}\n"}}
+	if !slices.Contains(config.Init.SkipPhases, "addon/kube-proxy") {
+		data["kube-proxy"] = cluster.Object{"config.conf": release.JSON(config.Proxy)}
 	}
 	resource, _ := cluster.ResourceNamed("configmap")
-	return client.Do("PUT", resource.Path("kube-system")+"/coredns", configMap, nil)
+	for name, content := range data {
+		metadata := cluster.Object{"name": name, "namespace": "kube-system"}
+		object := cluster.Object{"metadata": metadata, "data": content}
+		if err := client.Do("PUT", resource.Path("kube-system")+"/"+name, object, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func endpoint(config *kubeadmconfig.Config) string {

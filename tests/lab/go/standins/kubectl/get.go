@@ -27,6 +27,7 @@ func getCommand() *cobra.Command {
 	namespace := command.Flags().StringP("namespace", "n", "default", "namespace")
 	everywhere := command.Flags().BoolP("all-namespaces", "A", false, "every namespace")
 	selector := command.Flags().StringP("selector", "l", "", "labels, a=b,c=d")
+	ignored := command.Flags().Bool("ignore-not-found", false, "an object that is not there is no error")
 	noHeaders := command.Flags().Bool("no-headers", false, "rows only")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		client, err := open(command)
@@ -51,7 +52,11 @@ func getCommand() *cobra.Command {
 			if *everywhere || *selector != "" {
 				return errors.New("a resource cannot be retrieved by name across all namespaces, or by name and selector")
 			}
-			return get(client, path+"/"+args[1], *output, *noHeaders, resource.Plural, args[1])
+			err := get(client, path+"/"+args[1], *output, *noHeaders, resource.Plural, args[1])
+			if *ignored && err != nil && err.Error() == notFound(resource.Plural, args[1]).Error() {
+				return nil
+			}
+			return err
 		}
 		return get(client, path+"?labelSelector="+url.QueryEscape(*selector), *output, *noHeaders, resource.Plural, "")
 	}

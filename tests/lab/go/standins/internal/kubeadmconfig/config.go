@@ -52,6 +52,7 @@ type Init struct {
 	NodeRegistration Registration `yaml:"nodeRegistration"`
 	LocalAPIEndpoint Endpoint     `yaml:"localAPIEndpoint"`
 	CertificateKey   string       `yaml:"certificateKey"`
+	SkipPhases       []string     `yaml:"skipPhases"`
 	Patches          Patches      `yaml:"patches"`
 }
 
