@@ -130,7 +130,8 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
         report.unread(bundle)
     else:
         verify_medium(bundle, report)
-    subject = Subject(facts, bundle.index, request.role, config, address, joins=join is not None)
+    mtu_bytes = join.mtu_bytes if join else 0
+    subject = Subject(facts, bundle.index, request.role, config, address, join is not None, mtu_bytes)
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject)
     report.preflight(findings)

@@ -32,7 +32,8 @@ _VERSION = re.compile(r"v1\.[0-9]+\.[0-9]+")
 class JoinFile:
     """The cluster, bootstrap token, CA hashes and, for further control planes, the certificate key; times are Unix.
 
-    ``cluster`` is settled: nothing in it is left for a joining node to decide.
+    ``cluster`` is settled: nothing in it is left for a joining node to decide. ``mtu_bytes`` is that of the interface
+    of the node which wrote the file, 0 where it is not known.
     """
 
     kubernetes: str
@@ -42,6 +43,7 @@ class JoinFile:
     ca_cert_hashes: tuple[str, ...]
     certificate_key: str | None = None
     certificate_key_expires_seconds: int | None = None
+    mtu_bytes: int = 0
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> JoinFile:
@@ -76,6 +78,7 @@ class JoinFile:
             hashes,
             _shaped(fields, "certificateKey", _KEY, "64 hex digits", optional=True),
             fields.parsed("certificateKeyExpires", parse_time, None),
+            fields.integer("mtu", 0, most=2**16),
         )
         if "tokenExpires" not in fields:
             fields.note("tokenExpires", "missing, wanted a time such as 2026-11-22T06:13:00Z")
@@ -100,6 +103,8 @@ class JoinFile:
         if self.certificate_key is not None and self.certificate_key_expires_seconds is not None:
             data["certificateKey"] = self.certificate_key
             data["certificateKeyExpires"] = format_time(self.certificate_key_expires_seconds)
+        if self.mtu_bytes:
+            data["mtu"] = self.mtu_bytes
         data["cluster"] = shared_document(self.cluster)
         return dump_yaml(data)
 

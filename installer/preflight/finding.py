@@ -33,7 +33,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: this node as ``role`` at ``address``, from this bundle; ``joins`` an existing cluster or not."""
+    """What is judged: this node as ``role`` at ``address``, from this bundle; ``joins`` an existing cluster or not,
+    whose first control plane's interface takes packets of ``cluster_mtu_bytes`` (0 where that is not known).
+    """
 
     facts: NodeFacts
     index: BundleIndex
@@ -41,6 +43,7 @@ class Subject:
     config: ClusterConfig
     address: str
     joins: bool
+    cluster_mtu_bytes: int = 0
 
     @property
     def minor(self) -> int:

@@ -123,6 +123,17 @@ def route(subject: Subject) -> Finding:
     return ok("route", "default route present" if subject.facts.has_default_route else "no default route, none needed")
 
 
+def mtu(subject: Subject) -> Finding:
+    """Every node's interface takes packets of one size, or the largest ones vanish between two that do not."""
+    found = next((item for item in subject.facts.addresses if item.address == subject.address), None)
+    own, there = found.mtu_bytes if found else 0, subject.cluster_mtu_bytes
+    seen = f"{own} on {found.interface}" if found and own else "not told"
+    if not own or not there or own == there:
+        return ok("mtu", seen)
+    why = f"the first control plane has {there}: between the two, packets larger than {min(own, there)} vanish unseen"
+    return warn("mtu", seen, why, "the same MTU on every node's interface, and on the switches between them")
+
+
 def _same(left: str, right: str) -> bool:
     try:
         return ipaddress.ip_address(left) == ipaddress.ip_address(right)
@@ -130,4 +141,4 @@ def _same(left: str, right: str) -> bool:
         return False
 
 
-CHECKS = (address, address_plan, ports, firewall, route)
+CHECKS = (address, address_plan, ports, firewall, route, mtu)

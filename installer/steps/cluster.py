@@ -7,6 +7,7 @@ import json
 import secrets
 from dataclasses import dataclass
 
+from installer import probes
 from installer.agreement import settled, shared_document
 from installer.config import ClusterConfig
 from installer.errors import InputError, StepError
@@ -86,6 +87,7 @@ class WriteJoinFile:
             ca_cert_hashes=ca_cert_hashes(node.read_text(CA_PATH) or "", where=CA_PATH),
             certificate_key=credentials.certificate_key,
             certificate_key_expires_seconds=_expiry(node, owner),
+            mtu_bytes=next((row[3] for row in probes.addresses(node) if row[0] == self.node.address), 0),
         )
 
 

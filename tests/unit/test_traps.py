@@ -20,6 +20,7 @@ from installer.errors import CommandError, InputError, StepError
 from installer.execute import Phase, Plan
 from installer.facts import NodeFacts, gather
 from installer.installed import Installed
+from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile
 from installer.node import DiskSpace
 from installer.nodeimages import node_images
@@ -344,6 +345,31 @@ def test_trap_31_without_the_modules_auto_is_iptables_and_a_wanted_ipvs_is_refus
     wanted = judged("kernel-modules", lacking, ClusterConfig(kube_proxy_mode="ipvs"))
     assert (wanted.level, wanted.seen) == ("problem", "missing ip_vs_sh")
     assert judged("kernel-modules", lacking).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "level"), [(1500, 1500, "ok"), (1500, 9000, "warn"), (9000, 1500, "warn"), (0, 9000, "ok")]
+)
+def test_trap_32_a_node_whose_interface_takes_other_packets_than_the_first_is_told(
+    own: int, first: int, level: str
+) -> None:
+    found = gather(debian().node)
+    found = replace(found, addresses=tuple(replace(item, mtu_bytes=own) for item in found.addresses))
+    index = replace(BUNDLE.index, kubernetes="1.30.14")
+    subject = Subject(found, index, "worker", ClusterConfig(), ADDRESS, joins=True, cluster_mtu_bytes=first)
+    finding = next(finding for finding in run_checks(subject) if finding.name == "mtu")
+    assert finding.level == level
+    assert ("packets larger than 1500 vanish" in finding.why) == (level == "warn")
+
+
+def test_trap_32_the_join_file_says_what_the_first_interface_takes() -> None:
+    machine = debian()
+    carry_out(machine, build_plan(BUNDLE, "cp", ClusterConfig(), gather(machine.node), address=ADDRESS))
+    text = machine.node.read_text(JOIN_PATH) or ""
+    assert JoinFile.from_text(text, where=JOIN_PATH).mtu_bytes == 1500
+    without = JoinFile.from_text(text.replace("mtu: 1500\n", ""), where=JOIN_PATH)
+    assert without.mtu_bytes == 0
+    assert "mtu" not in without.to_text()
 
 
 def test_trap_34_that_a_network_ignores_policies_is_said_before_it_is_installed() -> None:
