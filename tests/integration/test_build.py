@@ -40,6 +40,13 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def test_a_build_without_a_pod_network_carries_no_helm(upstream: Served, tmp_path: Path) -> None:
+    done = build(upstream, tmp_path, "--k8s", "1.30", "--plan", "--cni", "none")
+    assert done.returncode == 0, done.stderr
+    assert "cilium" not in done.stdout
+    assert "helm" not in done.stdout
+
+
 @pytest.fixture(scope="module")
 def first(upstream: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished build, one job at a time."""
@@ -57,7 +64,9 @@ def test_a_plan_fetches_nothing(upstream: Served, tmp_path: Path) -> None:
     assert "catalogue lab-mini" in done.stdout
     fetched = [path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file()]
     sizes = sorted(path.stat().st_size for path in fetched)
-    assert sum(sizes[:-1]) < 200_000, "image documents, and the packed interpreter, but no file and no layer"
+    assert "cilium" in done.stdout
+    assert "images from the catalogue; helm" in done.stdout
+    assert sum(sizes[:-1]) < 200_000, "image documents, a chart, and the packed interpreter, but no file and no layer"
     assert not (tmp_path / "dist").exists()
 
 
@@ -83,6 +92,12 @@ def test_the_overlay_is_named_in_the_lock_and_by_inspect(first: Path) -> None:
     lock = json.loads((first / "dist" / f"{NAME}.lock.json").read_text())
     assert {item["source"]["trust"] for item in lock["files"]} == {"user"}
     assert {item["source"]["catalogue"] for item in lock["files"]} == {"lab-mini"}
+    (network,) = lock["addons"]
+    assert (lock["cni"], network["name"], network["images_told_by"]) == ("cilium", "cilium", "helm")
+    assert network["source"]["catalogue"] == "lab-mini"
+    images = [item for item in lock["images"] if item["purpose"] == "cilium"]
+    assert len(images) == 3
+    assert all(item["reference"].endswith(f"@{item['blob']}") for item in images)
     shown = subprocess.run([BUNDLE, "inspect", str(first / "dist" / NAME)], capture_output=True, text=True, check=True)
     assert "user (catalogue lab-mini)" in shown.stdout
     as_json = subprocess.run(

@@ -11,12 +11,13 @@ from tests.lab.builds import build, bundled_version
 from tests.lab.errors import LabError
 from tests.lab.machine import Machine, media_disk
 from tests.lab.phases import Phase, Phases
-from tests.lab.proof import pause_answers, prove_no_pull, prove_pause, prove_pinned, prove_silence
+from tests.lab.proof import pause_answers, prove_no_pull, prove_pause, prove_pinned, prove_silence, workload_images
 from tests.lab.rootfs import node_root
 from tests.lab.switch import private_network
 from tests.lab.upstream import serving
 
 KUBERNETES = "1.30"
+NETWORK, NETWORK_NAMESPACE = "cilium", "kube-system"
 NODE_ADDRESS = "10.77.0.11/24"
 NODE_MEMORY_BYTES = 2 << 30
 INSTALL_SECONDS = 900.0
@@ -28,7 +29,9 @@ What was real
   the node: a virtual machine with its own Linux kernel, systemd, and no route out, no DNS, no Python, no zstd
   containerd, runc and the CNI plugins, which imported, pinned and ran what the medium brought
 What was a stand-in
-  kubeadm and kubelet: small programs of the lab that refuse what the real ones refuse, but start no cluster
+  kubeadm, kubelet, kubectl and helm: small programs of the lab that refuse what the real ones refuse
+  the cluster: it keeps objects and starts no pods; one counts as ready where the node has its images
+  Cilium: a chart of the lab's in the shape of the real one
   the images: a few bytes each, under upstream's names
   the checksums: the lab's own, laid over the built-in catalogue with --catalog; none was switched off
 For a real cluster
@@ -76,7 +79,9 @@ def _isolated_side(phases: Phases, folder: Path, media: Path) -> None:
             version = bundled_version(media)
             phase.say("\n".join(f"{place:<28}{name}" for place, name in pause_answers(machine, version).items()))
             phase.say(prove_pause(machine, version))
-            phase.say(prove_pinned(machine))
+            used = workload_images(machine, NETWORK_NAMESPACE)
+            phase.say("\n".join(f"{NETWORK:<28}{name}" for name in sorted(used)))
+            phase.say(prove_pinned(machine, used))
             phase.say(prove_silence(switch, (machine,)))
             phase.say(prove_no_pull(machine, "registry.k8s.io/pause:3.9"))
 

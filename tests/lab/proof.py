@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from installer.errors import OperatorError
 from tests.lab.machine import Machine
@@ -13,6 +14,8 @@ from tests.lab.switch import Switch
 PIN_LABEL = "io.cri-containerd.pinned=pinned"
 CTR = "ctr -n k8s.io"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+_DAEMONS = ("desiredNumberScheduled", "numberReady")
+_REPLICAS = ("replicas", "readyReplicas")
 
 
 class ProofError(OperatorError):
@@ -47,6 +50,32 @@ def prove_pinned(machine: Machine, used: Iterable[str] = ()) -> str:
     _demand(bool(images), f"{machine.name} has no images at all")
     _demand(not loose, f"{machine.name}: not pinned: {', '.join(loose)}")
     return f"{len({image.digest for image in images})} images under {len(images)} names, all pinned"
+
+
+def workload_images(machine: Machine, namespace: str) -> set[str]:
+    """The images that the DaemonSets and Deployments of ``namespace`` name; each of these is ready, and there are some.
+
+    The names are those by which the runtime looks them up: with a digest, the tag says nothing.
+    """
+    names = set()
+    for kind, fields in (("daemonsets", _DAEMONS), ("deployments", _REPLICAS)):
+        for item in json.loads(machine.must(f"{KUBECTL} get {kind} -n {namespace} -o json"))["items"]:
+            wanted, ready = (item.get("status", {}).get(field, 0) for field in fields)
+            _demand(wanted == ready, f"{kind} {item['metadata']['name']}: {ready} of {wanted} pods ready")
+            names |= {looked_up(image) for image in _images_of(item["spec"]["template"]["spec"])}
+    _demand(bool(names), f"{machine.name}: no workload in {namespace}")
+    return names
+
+
+def looked_up(image: str) -> str:
+    """``repository@digest`` of ``repository:tag@digest``; any other name as it is."""
+    name, at, digest = image.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}" if at else image
+
+
+def _images_of(pod: Mapping[str, Any]) -> list[str]:
+    return [container["image"] for container in [*pod.get("initContainers", []), *pod["containers"]]]
 
 
 def pause_answers(machine: Machine, kubernetes: str) -> Mapping[str, str]:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.proof import pull_attempts
+from tests.lab.proof import looked_up, pull_attempts
 
 PRESENT = ("Pulled", 'Container image "registry.k8s.io/etcd:3.5.15-0" already present on machine')
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("quay.io/cilium/cilium:v1@sha256:ab", "quay.io/cilium/cilium@sha256:ab"),
+        ("reg.local:5000/a@sha256:ab", "reg.local:5000/a@sha256:ab"),
+        ("reg.local:5000/a:1", "reg.local:5000/a:1"),
+    ],
+)
+def test_the_name_an_image_is_looked_up_by(image: str, name: str) -> None:
+    assert looked_up(image) == name
 
 
 @pytest.mark.parametrize(
