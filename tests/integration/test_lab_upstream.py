@@ -23,8 +23,8 @@ import pytest
 import yaml
 
 from installer.bundle import mediatypes
-from tests.lab.profiles import cilium, flannel
-from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS
+from tests.lab.profiles import IMAGES, cilium, flannel
+from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS, NODE_CACHE
 from tests.lab.toolchain import built_already
 
 ROOT = Path(__file__).parents[2]
@@ -248,6 +248,15 @@ def test_the_compiled_network_programs_tell_their_versions(compiled: dict[str, P
     assert said(compiled["flanneld"], "--version").strip() == f"v{FLANNEL}"
     spoken = json.loads(said(compiled["flannel"], CNI_COMMAND="VERSION"))
     assert "0.3.1" in spoken["supportedVersions"]
+    assert said(compiled["node-cache"], "-version").startswith(f"CoreDNS-{IMAGES['coredns/coredns'].removeprefix('v')}")
+    assert f"node-cache {NODE_CACHE}" in said(compiled["node-cache"], "-help")
+
+
+@pytest.mark.parametrize("argv", [("-bogus",), ("-localip=pods",), ("-localip=169.254.20.10,fd00::1",)], ids=str)
+def test_the_node_cache_refuses_what_it_cannot_do(compiled: dict[str, Path], argv: tuple[str, ...]) -> None:
+    done = subprocess.run([compiled["node-cache"], *argv], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert argv[0].partition("=")[0].lstrip("-") in done.stderr
 
 
 def test_the_chart_names_exactly_the_images_that_are_served(compiled: dict[str, Path], tmp_path: Path) -> None:

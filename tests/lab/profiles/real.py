@@ -1,6 +1,7 @@
 """``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names.
 
-``real-flannel`` (``has_network``) has helm and a pod network beside it, which take as long again to compile.
+``real-flannel`` (``has_network``) has helm, a pod network and a DNS cache for nodes beside it, which take as long again
+to compile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from tests.lab import debian
 from tests.lab.cache import key_of
 from tests.lab.images import ImageConfig, ImageParts, image, layer
-from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, flannel, haproxy, pieces
+from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, flannel, haproxy, nodecache, pieces
 from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM, NETWORK_BUILDS
 from tests.lab.progress import say, timed
 from tests.lab.registry import running_registry
@@ -19,7 +20,7 @@ from tests.lab.release_tree import ReleaseTree, archive
 from tests.lab.toolchain import GoBuild, build_key, built
 
 _COMPILED = "compiled from upstream's source"
-_COMPILED_OTHERWISE = {"flannel": flannel.PLUGIN_MADE}
+_COMPILED_OTHERWISE = {"flannel": flannel.PLUGIN_MADE, nodecache.PROGRAM: nodecache.MADE}
 _GIVEN = "a release binary that was given"
 _CONTAINERD_SANDBOX = "registry.k8s.io/pause:3.10"
 
@@ -65,7 +66,7 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
         if has_network:
             tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
             tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
-    networks = flannel.images(programs) if has_network else []
+    networks = [*flannel.images(programs), nodecache.image_of(programs)] if has_network else []
     count = len(IMAGES) + len(networks) + len(ENDPOINT_IMAGES)
     with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
