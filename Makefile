@@ -19,7 +19,7 @@ test: setup ## lint, types, unit, golden, contract and integration tests (under 
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
 
-e2e-flannel: setup ## the same journey with the pod network of the bundle
+e2e-flannel: setup ## the same journey with flannel and a DNS cache on each node
 	@$(PYTEST) tests/e2e/test_journey.py -s --cni flannel
 
 e2e-minors: setup ## the kubeadm of another minor, compiled, is given what is written for it

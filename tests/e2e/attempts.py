@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,8 +21,8 @@ ATTEMPTS = 2
 KUBERNETES = "1.30"
 
 
-def built(phases: Phases, config: pytest.Config, folder: Path, cni: str) -> Path:
-    """The media set with the pod network ``cni``, built from the profile the options name."""
+def built(phases: Phases, config: pytest.Config, folder: Path, cni: str, addons: Iterable[str] = ()) -> Path:
+    """The media set with the pod network ``cni`` and ``addons``, built from the profile the options name."""
     profile: str = config.getoption("--profile")
     if (profile, cni) == ("real", "flannel"):
         profile = "real-flannel"
@@ -36,6 +36,7 @@ def built(phases: Phases, config: pytest.Config, folder: Path, cni: str) -> Path
         with phases.phase("Build the bundle and verify it") as phase:
             runtime = "catalogue" if profile == "internet" else "host"
             options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime]
+            options += [word for addon in addons for word in ("--addon", addon)]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
             return build(options, folder / "dist", phase.say)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import cluster
+from tests.e2e.pods import pods_reach_each_other
 from tests.lab import proof
 from tests.lab.builds import bundled_version
 from tests.lab.machine import MEDIA_MOUNT, Machine
@@ -16,6 +17,7 @@ from tests.lab.switch import Switch, private_network
 from tests.readme import install_commands
 
 GIB = 1 << 30
+NODE_DNS = "node-local-dns"
 AGAIN_PART = 1 / 3  # of the first install, so that a busy machine does not fail what an idle one passes
 TARBALL_MIDDLE = 'f=$(ls *.tar.zst); echo $(( $(stat -c %s "$f") / 2 )) "$f"'
 HELLO_PORT = 8080
@@ -64,6 +66,7 @@ class Journey:
     """One attempt on fresh machines. ``disk`` holds the media set ``media``; ``folder`` takes the evidence.
 
     ``cni`` is the pod network the bundle carries; with ``none`` the pods are connected by its bridge plugin.
+    ``addons`` are what else it carries; with the DNS cache of nodes, pods ask each other by name, too.
     """
 
     phases: Phases
@@ -71,6 +74,7 @@ class Journey:
     media: str
     disk: Path
     cni: str
+    addons: tuple[str, ...] = ()
 
     @property
     def _namespaces(self) -> tuple[str, ...]:
@@ -116,6 +120,9 @@ class Journey:
             self._both_ready(control_plane, phase)
         with self.phases.phase("A pod on the worker answers the control-plane node") as phase:
             self._pod_answers(control_plane, worker, phase)
+        if NODE_DNS in self.addons:
+            with self.phases.phase("Pods of two nodes reach each other: by address, by Service, by name") as phase:
+                pods_reach_each_other(control_plane, machines, phase)
         with self.phases.phase("Installing again changes nothing and takes seconds") as phase:
             self._again(control_plane, AS_CONTROL_PLANE, first_seconds, phase)
             self._again(worker, AS_WORKER, joined_seconds, phase)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.attempts import attempt, built, disk_and_root
-from tests.e2e.journey import Journey
+from tests.e2e.journey import NODE_DNS, Journey
 from tests.lab.builds import ROOT
 from tests.lab.machine import MEDIA_MOUNT
 from tests.lab.phases import Phases
@@ -20,9 +20,10 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
     phases = Phases()
     try:
         cni: str = pytestconfig.getoption("--cni")
-        media = built(phases, pytestconfig, tmp_path, cni)
+        addons = (NODE_DNS,) if cni == "flannel" else ()
+        media = built(phases, pytestconfig, tmp_path, cni, addons)
         disk = disk_and_root(phases, media, tmp_path)
         place = f"{MEDIA_MOUNT}/{media.name}"
-        attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni).run())
+        attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni, addons).run())
     finally:
         print(f"\nEach phase with its time and what it said\n\n{phases.report()}\n\nlogs: {evidence}")
