@@ -94,8 +94,13 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--k8s", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
         click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
-        click.option("--cni", default="cilium", show_default=True, metavar="NAME[@VERSION]",
-                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out."),
+        click.option("--cni", metavar="NAME[@VERSION]",
+                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out, and is "
+                          "the default."),
+        click.option("--addon", multiple=True, metavar="NAME[@VERSION]",
+                     help="An add-on to carry, with what it needs. May be repeated."),
+        click.option("--addon-file", multiple=True, type=_path(), metavar="FILE",
+                     help="An add-on of your own to carry: a document as in the catalogue. May be repeated."),
         click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
