@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bundler.addon_choice import ChosenAddon
-from bundler.addon_types import FOLDERS
+from bundler.addon_types import FOLDERS, Addon
+from bundler.catalog import Catalog
 from bundler.catalog_types import Release, ReleaseFile
-from bundler.charts import ChartRelease, images_in
+from bundler.charts import ChartRelease, images_in, pack_objects
 from bundler.errors import InputError
 from bundler.imagelist import RequiredImage, addon_images
 from installer.bundle.addon import BundledAddon
@@ -60,6 +61,15 @@ def resolve_addon(
     named = None if text is None else images_in(text, where=f"chart {chosen}, rendered")
     images = addon_images(addon, version, _agreed(chosen, named))
     return ResolvedAddon(_bundled(chosen, chart, "catalogue" if named is None else "helm"), chart, images)
+
+
+def objects_chart(name: str, version: str, catalog: Catalog) -> bytes | None:
+    """The chart that the catalogue's objects of this add-on make; ``None`` where it has none."""
+    kind = catalog.kind_of(name)
+    addon = catalog.addon_document(kind, name) if kind else None
+    if not isinstance(addon, Addon) or addon.objects is None:
+        return None
+    return pack_objects(name, version, addon.objects.text)
 
 
 def _agreed(chosen: ChosenAddon, named: Sequence[Reference] | None) -> Sequence[Reference]:

@@ -14,10 +14,11 @@ from platform import python_version
 import zstandard
 
 from bundler import host_python
+from bundler.addons import objects_chart
 from bundler.assemble import MediaSet, assemble
 from bundler.catalog import Catalog
 from bundler.errors import InputError
-from bundler.fetch import FetchPlan, fetch, plan_fetch
+from bundler.fetch import FetchPlan, fetch, is_made_here, plan_fetch
 from bundler.launcher import install_bytes
 from bundler.lockfile import Lock, LockedRuntime
 from bundler.lookup import ConnectedLookup
@@ -108,6 +109,7 @@ class Builder:
             self._progress.say(f"note      locked with zstd {lock.zstd}, this is {ZSTD}: the tarball may be compressed")
             self._progress.say("          differently; what is in it, and its identity, are the same")
         self._demand_runtimes(lock)
+        self._demand_made_charts(lock)
         fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
         payloads = [payload(locked, self._store) for locked in lock.runtimes]
         with self._progress.task("assemble", sum(blob.size_bytes for blob in lock.blobs)) as task:
@@ -139,6 +141,23 @@ class Builder:
                 got=got,
                 next_step="give that very archive with --runtime FILE, or use the store it was made in: --store DIR",
             )
+
+    def _demand_made_charts(self, lock: Lock) -> None:
+        """Every chart that is made of objects is in the store, or is made again and is the locked one."""
+        for addon in lock.addons:
+            if not is_made_here(addon) or self._store.has(addon.chart):
+                continue
+            got = "no such objects in the catalogue"
+            if (made := objects_chart(addon.name, addon.version, self.catalog)) is not None:
+                got = self._store.add_bytes(made)
+            if got != addon.chart:
+                raise InputError(
+                    "the lock's chart is not here",
+                    where=f"chart {addon.name} {addon.version}, from {addon.source.origin}",
+                    wanted=addon.chart,
+                    got=got,
+                    next_step="give the catalogue it was locked with (--catalog, --addon-file) or its store (--store)",
+                )
 
     def _make_runtime(self, kind: str, platform: Platform) -> LockedRuntime:
         """The runtime that is not downloaded: packed from this interpreter, or the archive the operator named."""

@@ -1,5 +1,7 @@
 """Helm charts: whether an archive is the chart that is wanted, and which images its rendered objects name; pure.
 
+Objects that come without a chart are made into one here, and from then on are a chart like every other.
+
 A chart is outside input, and so is what it renders to: both are bounded, and nothing in them is believed but what is
 asked for here.
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +26,7 @@ from installer.bundle.reference import Reference
 MOST_CHART_BYTES = 64 * 1024 * 1024
 """The largest chart, packed and unpacked; most are a few kilobytes."""
 MOST_RENDERED_BYTES = 16 * 1024 * 1024
+_STORED_BYTES = 0xFFFF
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -58,6 +63,32 @@ def demand_chart(data: bytes, name: str, version: str, *, where: str) -> None:
             got=f"{got_name} {got_version}"[:200],
             next_step="check the chart's URL and version in the catalogue, and the mirror (--mirror)",
         )
+
+
+def pack_objects(name: str, version: str, text: str) -> bytes:
+    """A chart ``name`` of ``version`` whose one template is ``text``: always the same bytes, on any machine.
+
+    Nothing in it depends on a clock, a user or a compressor: what is in gzip is stored as it is, since the bundle
+    compresses it anyhow.
+    """
+    about = f"apiVersion: v2\nname: {name}\nversion: {json.dumps(version)}\n"
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, content in (("Chart.yaml", about), ("templates/objects.yaml", text)):
+            data = content.encode("utf-8")
+            member = tarfile.TarInfo(f"{name}/{path}")
+            member.size, member.mode = len(data), 0o644
+            archive.addfile(member, io.BytesIO(data))
+    return _stored_gzip(plain.getvalue())
+
+
+def _stored_gzip(data: bytes) -> bytes:
+    """``data`` in gzip without compression and without a time (RFC 1951, 3.2.4, and RFC 1952)."""
+    pieces = [data[start : start + _STORED_BYTES] for start in range(0, len(data), _STORED_BYTES)] or [b""]
+    out = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
+    for number, piece in enumerate(pieces, start=1):
+        out.append(struct.pack("<BHH", number == len(pieces), len(piece), len(piece) ^ 0xFFFF) + piece)
+    return b"".join([*out, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)])
 
 
 def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from bundler.sources.http import Cancelled
 from bundler.sources.upstreams import Upstreams
 from bundler.sources.wheels import fetch_wheels
 from bundler.store import Store
+from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
@@ -59,7 +60,7 @@ class FetchStats:
 
 
 def needed(lock: Lock) -> Iterator[NeededBlob]:
-    """Every blob of the lock once, wheels excepted."""
+    """Every blob of the lock that is fetched, once, wheels excepted."""
     descriptors = {blob.digest: blob for blob in lock.blobs}
     seen: set[Digest] = set()
     for blob in _named(lock, descriptors):
@@ -77,12 +78,19 @@ def _named(lock: Lock, descriptors: dict[Digest, Descriptor]) -> Iterator[Needed
             blob = Descriptor(runtime.digest, runtime.size_bytes, "application/gzip")
             yield NeededBlob(blob, f"CPython {runtime.python} {runtime.platform}", url=runtime.origin)
     for addon in lock.addons:
+        if is_made_here(addon):
+            continue
         first_seen = addon.source.trust == "first-seen"
         what = f"chart {addon.name} {addon.version}"
         yield NeededBlob(descriptors[addon.chart], what, url=addon.source.origin, first_seen=first_seen)
     for image in lock.images:
         for digest in image.blobs():
             yield NeededBlob(descriptors[digest], f"{image.reference} {digest.short}", reference=image.reference)
+
+
+def is_made_here(addon: BundledAddon) -> bool:
+    """Whether the builder makes the add-on's chart of objects; then it is to be had nowhere else."""
+    return "://" not in addon.source.origin
 
 
 def plan_fetch(lock: Lock, store: Store) -> FetchPlan:

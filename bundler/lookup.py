@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bundler.addon_choice import ChosenAddon
 from bundler.catalog_types import ReleaseFile
-from bundler.charts import MOST_CHART_BYTES, MOST_RENDERED_BYTES, ChartRelease, demand_chart
+from bundler.charts import MOST_CHART_BYTES, MOST_RENDERED_BYTES, ChartRelease, demand_chart, pack_objects
 from bundler.errors import FormatError, InputError, IntegrityError, OperatorError
 from bundler.lockfile import LockedRuntime
 from bundler.sources.download import Download, Wanted
@@ -85,9 +85,13 @@ class ConnectedLookup:
     def chart(self, chosen: ChosenAddon) -> Descriptor:
         """The packed chart of the add-on, kept in the store.
 
-        One with a checksum is fetched when the store lacks it; one without is fetched anew and locked as it is now.
+        One that is made of objects is made here, one with a checksum is fetched when the store lacks it, and one
+        without is fetched anew and locked as it is now.
         """
         store, version, what = self._upstreams.store, chosen.version, f"chart {chosen}"
+        if chosen.addon.objects is not None:
+            data = pack_objects(chosen.chart_name, version.version, chosen.addon.objects.text)
+            return Descriptor(store.add_bytes(data), len(data), mediatypes.HELM_CHART)
         url, digest = version.source.origin, version.digest
         if digest is None:
             data = self._upstreams.small_file(url, MOST_CHART_BYTES, what)

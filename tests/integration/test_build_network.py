@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,18 @@ HELM = f"""#!/bin/sh
 echo 'spec: {{containers: [{{image: "{IMAGE}"}}]}}'
 """
 
+EXTRA = {
+    "schema": 1,
+    "name": "extra",
+    "kind": "addon",
+    "default": "0.1.0",
+    "needs": ["site"],
+    "namespace": "extra",
+    "ready": ["crd/extra.example.org"],
+    "roles": ["worker"],
+    "versions": {"0.1.0": {"images": [IMAGE]}},
+}
+
 
 def site_chart(text: str) -> bytes:
     return packed({"site/Chart.yaml": about("site", "v1.2.3"), "site/templates/x.yaml": text})
@@ -40,7 +52,7 @@ class Site:
     """Where to build from: the lab's upstream, and beside it one that has a chart, helm and its document."""
 
     mirror: Path
-    catalogs: tuple[Path, Path]
+    catalogs: tuple[Path, ...]
     upstream: Upstream
 
     def build(self, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(*_files(tmp_path_factory.mktemp("site"), served, upstream, helm), upstream)
 
 
-def _files(folder: Path, served: Served, upstream: Upstream, helm: bytes) -> tuple[Path, tuple[Path, Path]]:
+def _files(folder: Path, served: Served, upstream: Upstream, helm: bytes) -> tuple[Path, tuple[Path, ...]]:
     mirror = yaml.safe_load(served.mirror.read_text())
     for host in ("charts.invalid", "get.helm.invalid"):
         mirror["files"].append({"prefix": f"https://{host}/", "replace": [f"{upstream.url}/{host}/"]})
@@ -77,6 +89,7 @@ def _files(folder: Path, served: Served, upstream: Upstream, helm: bytes) -> tup
         "roles": ["cp", "worker"],
         "versions": {"v1.2.3": {"images": [IMAGE]}},
     }
+    extra = EXTRA | {"objects": "kind: ConfigMap\nmetadata: {name: extra}\n"}
     component = {
         "schema": 1,
         "component": "helm",
@@ -94,7 +107,12 @@ def _files(folder: Path, served: Served, upstream: Upstream, helm: bytes) -> tup
     minor = {"schema": 1, "minor": "1.30", "components": {"helm": choice}}
     catalog = write_folder(
         folder / "own",
-        {"cni/site.yaml": network, "components/helm.yaml": component, "kubernetes/v1.30.yaml": minor},
+        {
+            "cni/site.yaml": network,
+            "addons/extra.yaml": extra,
+            "components/helm.yaml": component,
+            "kubernetes/v1.30.yaml": minor,
+        },
     )
     (folder / "mirror.yaml").write_text(yaml.safe_dump(mirror))
     return folder / "mirror.yaml", (served.catalog, catalog)
@@ -110,8 +128,9 @@ def digests(folder: Path) -> dict[str, str]:
 def first(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished build, one job at a time."""
     folder = tmp_path_factory.mktemp("first")
-    done = site.build(folder, "--k8s", "1.30", "--cni", "site", "--jobs", "1")
+    done = site.build(folder, "--k8s", "1.30", "--addon", "extra", "--jobs", "1")
     assert done.returncode == 0, done.stderr
+    assert "addon     extra 0.1.0, chart user (catalogue own), images as helm renders them" in done.stdout
     assert "cni       site v1.2.3, chart first-seen (catalogue own), images as helm renders them" in done.stdout
     return folder
 
@@ -122,7 +141,8 @@ def test_the_media_set_carries_chart_and_helm(first: Path) -> None:
     assert "chart first-seen (catalogue own)" in shown.stdout
     assert "images as helm 3.18.4 renders them" in shown.stdout
     lock = json.loads((first / "dist" / f"{NAME}.lock.json").read_text())
-    (addon,) = lock["addons"]
+    addon, extra = lock["addons"]
+    assert (extra["needs"], extra["source"]["origin"]) == (["site"], "addons/extra.yaml")
     assert addon["chart"] == "sha256:" + hashlib.sha256(site_chart("# one")).hexdigest()
     assert addon["values"] == {"podCidr": "${podSubnet}"}
     assert "helm" in {item["component"] for item in lock["files"]}
@@ -155,6 +175,16 @@ def test_the_lock_rebuilds_the_same_bytes_and_refuses_another_chart(site: Site, 
     assert done.returncode == 4, done.stderr
     assert "chart site v1.2.3: upstream serves another one now than was locked" in done.stderr
     assert not (tmp_path / "other" / "dist" / NAME).exists()
+
+
+def test_a_lock_whose_objects_are_no_longer_there_is_refused(site: Site, first: Path, tmp_path: Path) -> None:
+    ours = {"addons/extra.yaml": EXTRA | {"objects": "kind: Secret\n"}}
+    other = replace(site, catalogs=(*site.catalogs, write_folder(tmp_path / "newer", ours)))
+    done = other.build(tmp_path, "--lock", str(first / "dist" / f"{NAME}.lock.json"))
+    assert done.returncode == 2, done.stderr
+    for told in ("the lock's chart is not here", "chart extra 0.1.0, from addons/extra.yaml", "--addon-file"):
+        assert told in done.stderr
+    assert not (tmp_path / "dist" / NAME).exists()
 
 
 def test_a_chart_that_is_no_chart_stops_the_build(site: Site, tmp_path: Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bundler import lookup as lookup_module
 from bundler.addon_choice import ChosenAddon
-from bundler.addon_types import Addon, AddonVersion
+from bundler.addon_types import Addon, AddonVersion, Objects
 from bundler.catalog import Catalog
 from bundler.catalog_types import ReleaseFile
-from bundler.charts import ChartRelease, images_in
+from bundler.charts import ChartRelease, images_in, pack_objects
 from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
 from bundler.lookup import ConnectedLookup
 from bundler.mirrors import FileRule, MirrorProfile
@@ -98,6 +99,15 @@ def test_a_chart_without_a_checksum_is_fetched_once_and_kept_as_first_seen(upstr
     assert blob == Descriptor(Digest.of(chart()), len(chart()), mediatypes.HELM_CHART)
     assert store.has(blob.digest, blob.size_bytes)
     assert len(upstream.seen) == 1
+
+
+def test_a_chart_made_of_objects_is_asked_of_nobody_and_kept(upstream: Upstream, store: Store) -> None:
+    source = Source("addons/flannel.yaml", "upstream")
+    made = replace(FLANNEL, chart=None, objects=Objects("image: {{ .Values.podCidr }}", source))
+    version = AddonVersion("v0.28.9", source, None, (), "built-in")
+    blob = lookup(upstream, store).chart(ChosenAddon(made, version))
+    assert store.read_bytes(blob.digest, blob.size_bytes) == pack_objects("flannel", "v0.28.9", made.objects.text)  # type: ignore[union-attr]
+    assert not upstream.seen
 
 
 def test_a_chart_with_a_checksum_is_fetched_only_when_the_store_lacks_it(upstream: Upstream, store: Store) -> None:
@@ -223,6 +233,16 @@ def test_the_real_helm_renders_the_values_the_version_and_no_tests(
     for expected in ("10.9.0.0/16", "vxlan", "v1.30.14", "namespace: kube-flannel", "things.example.org"):
         assert expected in text
     assert "busybox" not in text
+
+
+def test_the_real_helm_renders_objects_that_were_made_into_a_chart(
+    upstream: Upstream, store: Store, real_helm: bytes
+) -> None:
+    text = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\ndata: {cidr: {{ .Values.podCidr }}}\n---\n# {{ 1 }}\n"
+    data = pack_objects("flannel", "0.28.9", text)
+    blob = Descriptor(store.add_bytes(data), len(data), mediatypes.HELM_CHART)
+    told = lookup(upstream, store).rendered(*helm_file(upstream, real_helm), blob, RELEASE) or ""
+    assert "data: {cidr: 10.9.0.0/16}" in told
 
 
 def test_the_real_helm_says_why_a_chart_does_not_render(upstream: Upstream, store: Store, real_helm: bytes) -> None:

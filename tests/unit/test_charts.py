@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
+import tarfile
+import time
+import zlib
 
 import pytest
 
 from bundler import charts
-from bundler.charts import demand_chart, images_in
+from bundler.charts import demand_chart, images_in, pack_objects
 from bundler.errors import InputError, IntegrityError, OperatorError
+from installer.bundle.digest import Digest
 from tests.fakes.charts import about, chart, packed
 
 
@@ -74,6 +79,27 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(IntegrityError) as caught:
         demand_chart(gzip.compress(bytes(100_001)), "flannel", "v0.28.9", where="here")
     assert caught.value.wanted == "at most 100000 bytes unpacked"
+
+
+def test_objects_are_made_into_a_chart_that_is_the_wanted_one() -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\ndata: {a: '{{ .Values.a }} \u00e4'}\n"
+    data = pack_objects("approver", "v1.2.14", text)
+    demand_chart(data, "approver", "1.2.14", where="here")
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        read = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
+    assert read == {
+        "approver/Chart.yaml": 'apiVersion: v2\nname: approver\nversion: "v1.2.14"\n',
+        "approver/templates/objects.yaml": text,
+    }
+
+
+def test_objects_are_packed_into_the_same_bytes_everywhere_and_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    monkeypatch.setattr(zlib, "compress", lambda *_: pytest.fail("a compressor differs from machine to machine"))
+    monkeypatch.setattr(zlib, "compressobj", lambda *_: pytest.fail("a compressor differs from machine to machine"))
+    digest = "1d360b59f037813382c747521321fd987567c21f825f737f83567400f063468f"
+    assert Digest.of(pack_objects("approver", "1.2.14", "kind: ConfigMap\n" * 9000)).hex == digest
+    assert gzip.decompress(pack_objects("a", "1.0.0", "x" * 65535 * 3)).count(b"x") >= 65535 * 3
 
 
 RENDERED = """
