@@ -6,22 +6,24 @@ installed with, and what it names must be what the catalogue lists. Pure over :c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bundler.addon_choice import ChosenAddon
 from bundler.addon_types import FOLDERS, Addon
 from bundler.catalog import Catalog
 from bundler.catalog_types import Release, ReleaseFile
-from bundler.charts import ChartRelease, images_in, pack_objects
+from bundler.charts import ChartRelease, pack_objects
 from bundler.errors import InputError
 from bundler.imagelist import RequiredImage, addon_images
+from bundler.site_values import SiteValues
 from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.reference import Reference
+from installer.bundle.rendered import images_in
 from installer.bundle.source import Source
-from installer.bundle.values import SAMPLE, fill
+from installer.bundle.values import SAMPLE, fill, merged
 
 
 class ChartLookup(Protocol):
@@ -46,45 +48,77 @@ class ResolvedAddon:
 
 
 def resolve_addon(
-    chosen: ChosenAddon, release: Release, helms: Iterable[tuple[ReleaseFile, int]], lookup: ChartLookup
+    chosen: ChosenAddon,
+    release: Release,
+    helms: Sequence[tuple[ReleaseFile, int]],
+    lookup: ChartLookup,
+    site: SiteValues,
 ) -> ResolvedAddon:
     """The add-on for ``release``; ``helms`` are helm's files with their sizes, one for each platform.
 
-    Raises :class:`InputError` when chart and catalogue disagree about the images, ``SourceError`` from the lookups.
+    ``site`` has values that are laid over the add-on's own, as the installer will lay them. Raises
+    :class:`InputError` when chart and catalogue disagree about the images, ``SourceError`` from the lookups.
     """
-    addon, version = chosen.addon, chosen.version
+    addon = chosen.addon
     chart = lookup.chart(chosen)
-    values = fill(addon.values, {**SAMPLE, "kubernetes": f"v{release.version}"})
-    telling = ChartRelease(addon.name, addon.namespace, values, release.version)
-    texts = (lookup.rendered(helm, size_bytes, chart, telling) for helm, size_bytes in helms)
-    text = next((text for text in texts if text is not None), None)
-    named = None if text is None else images_in(text, where=f"chart {chosen}, rendered")
-    images = addon_images(addon, version, _agreed(chosen, named))
+    own = site.addons.get(addon.name, {})
+    facts = {**SAMPLE, **site.facts, "kubernetes": f"v{release.version}"}
+    telling = ChartRelease(addon.name, addon.namespace, fill(merged(addon.values, own), facts), release.version)
+    named = _rendered_images(chosen, telling, chart, helms, lookup)
+    images = _required(chosen, named, site.name if own else None)
     return ResolvedAddon(_bundled(chosen, chart, "catalogue" if named is None else "helm"), chart, images)
 
 
-def objects_chart(name: str, version: str, catalog: Catalog) -> bytes | None:
-    """The chart that the catalogue's objects of this add-on make; ``None`` where it has none."""
-    kind = catalog.kind_of(name)
-    addon = catalog.addon_document(kind, name) if kind else None
-    if not isinstance(addon, Addon) or addon.objects is None:
-        return None
-    return pack_objects(name, version, addon.objects.text)
+def _rendered_images(
+    chosen: ChosenAddon,
+    telling: ChartRelease,
+    chart: Descriptor,
+    helms: Sequence[tuple[ReleaseFile, int]],
+    lookup: ChartLookup,
+) -> frozenset[Reference] | None:
+    """The images that the chart renders to, twice the same; ``None`` where no helm can be executed.
+
+    A chart may make passwords and certificates anew each time, but one whose images are not the same twice cannot be
+    carried: nobody knows what it will want on the node.
+    """
+    where = f"chart {chosen}, rendered"
+    for helm, size_bytes in helms:
+        texts = [lookup.rendered(helm, size_bytes, chart, telling)]
+        if texts[0] is None:
+            continue
+        texts.append(lookup.rendered(helm, size_bytes, chart, telling))
+        first, second = (frozenset(images_in(text or "", where=where)) for text in texts)
+        if first != second:
+            raise InputError(
+                "the chart wants other images each time it is rendered",
+                where=where,
+                wanted="the same images twice",
+                got="\n".join(sorted(map(str, first ^ second))),
+                next_step="set what it leaves to chance in the add-on's values",
+            )
+        return first
+    return None
 
 
-def _agreed(chosen: ChosenAddon, named: Sequence[Reference] | None) -> Sequence[Reference]:
-    """The images the catalogue lists, which are at least those the chart names; or the latter where it lists none."""
-    listed = chosen.version.images
-    if listed and (named is None or set(named) <= set(listed)):
-        return listed
-    where = f"chart {chosen}, {chosen.version.source.origin}"
-    place = f"{FOLDERS[chosen.addon.kind]}/{chosen.addon.name}.yaml, versions.{chosen.version.version}.images"
-    if listed:
+def _required(chosen: ChosenAddon, named: frozenset[Reference] | None, site: str | None) -> tuple[RequiredImage, ...]:
+    """The images to carry: all the catalogue lists, and what values of the ``site`` (a file's name) switch on beyond.
+
+    Without a list they are those the chart names. Without values of the site, one that is named and not listed raises
+    :class:`InputError`: the list is stale, and what helm does not show may be missing from it, too.
+    """
+    addon, version = chosen.addon, chosen.version
+    unlisted = sorted((named or frozenset()) - set(version.images), key=str)
+    if version.images and (site or not unlisted):
+        further = addon_images(addon, version, unlisted)
+        return (*addon_images(addon, version), *(replace(image, catalogue=site or "") for image in further))
+    where = f"chart {chosen}, {version.source.origin}"
+    place = f"{FOLDERS[addon.kind]}/{addon.name}.yaml, versions.{version.version}.images"
+    if version.images:
         raise InputError(
             "the chart uses images that the catalogue does not list",
             where=where,
-            wanted="\n".join(map(str, listed)),
-            got="\n".join(str(image) for image in named or () if image not in listed),
+            wanted="\n".join(map(str, version.images)),
+            got="\n".join(map(str, unlisted)),
             next_step=f"list them in a folder of yours (--catalog DIR): {place}",
         )
     if named is None:
@@ -95,7 +129,16 @@ def _agreed(chosen: ChosenAddon, named: Sequence[Reference] | None) -> Sequence[
             got="no list, and helm was not executed",
             next_step=f"list them ({place}), or build without --plan on a Linux machine of the bundle's architecture",
         )
-    return named
+    return addon_images(addon, version, unlisted)
+
+
+def objects_chart(name: str, version: str, catalog: Catalog) -> bytes | None:
+    """The chart that the catalogue's objects of this add-on make; ``None`` where it has none."""
+    kind = catalog.kind_of(name)
+    addon = catalog.addon_document(kind, name) if kind else None
+    if not isinstance(addon, Addon) or addon.objects is None:
+        return None
+    return pack_objects(name, version, addon.objects.text)
 
 
 def _bundled(chosen: ChosenAddon, chart: Descriptor, told_by: str) -> BundledAddon:

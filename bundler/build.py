@@ -27,6 +27,7 @@ from bundler.mirrors import MirrorProfile, load_profile
 from bundler.progress import Progress
 from bundler.resolve import BuildRequest, resolve
 from bundler.runtime import lock_archive, payload
+from bundler.site_values import SiteValues
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
 from bundler.store import Store, default_store_path
@@ -49,6 +50,7 @@ class Request:
     cni: str | None
     addon: tuple[str, ...]
     addon_file: tuple[Path, ...]
+    values: Path | None
     runtime: str
     mirror: str
     catalog: tuple[Path, ...]
@@ -85,6 +87,7 @@ class Builder:
             zstd=ZSTD,
             cni=self._request.cni,
             addons=self._request.addon,
+            values=SiteValues.from_file(self._request.values) if self._request.values else SiteValues(),
             runtime=runtime_kind(self._request.runtime),
             created_seconds=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
         )

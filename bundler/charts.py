@@ -1,9 +1,6 @@
-"""Helm charts: whether an archive is the chart that is wanted, and which images its rendered objects name; pure.
+"""Helm charts: whether an archive is the chart that is wanted, and charts made of objects that come without one; pure.
 
-Objects that come without a chart are made into one here, and from then on are a chart like every other.
-
-A chart is outside input, and so is what it renders to: both are bounded, and nothing in them is believed but what is
-asked for here.
+A chart is outside input: it is bounded, and nothing in it is believed but what is asked for here.
 """
 
 from __future__ import annotations
@@ -14,20 +11,17 @@ import json
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bundler.errors import FormatError, InputError, IntegrityError
+from bundler.errors import IntegrityError
 from bundler.versions import without_v
 from bundler.yaml_document import parse_document
-from installer.bundle.reference import Reference
 
 MOST_CHART_BYTES = 64 * 1024 * 1024
 """The largest chart, packed and unpacked; most are a few kilobytes."""
 MOST_RENDERED_BYTES = 16 * 1024 * 1024
 _STORED_BYTES = 0xFFFF
-_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 @dataclass(frozen=True)
@@ -111,52 +105,3 @@ def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:
 
 def _refused(where: str, wanted: str, got: str) -> IntegrityError:
     return IntegrityError("not a Helm chart", where=where, wanted=wanted, got=got)
-
-
-def images_in(rendered: str, *, where: str) -> tuple[Reference, ...]:
-    """Every image that rendered objects name, sorted, each once; raises :class:`InputError` for what is no object.
-
-    That is every text under a key ``image``. A container's must be a reference; elsewhere (the text of a definition,
-    say) one that is no reference is nothing that could be pulled.
-    """
-    found = set()
-    for text, of_container in _image_texts(_documents(rendered, where)):
-        try:
-            found.add(Reference.parse(text))
-        except FormatError:
-            if of_container:
-                raise InputError(
-                    "the chart names an image that is no reference",
-                    where=where,
-                    wanted="registry/repository:tag",
-                    got=text[:200],
-                    next_step="check the add-on's values in the catalogue",
-                ) from None
-    return tuple(sorted(found, key=str))
-
-
-def _documents(rendered: str, where: str) -> list[Any]:
-    import yaml
-
-    try:
-        return list(yaml.load_all(rendered, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError("the chart does not render to YAML", where=where, got=str(error)[:500]) from None
-
-
-def _image_texts(documents: list[Any]) -> Iterator[tuple[str, bool]]:
-    """Each text under a key ``image``, and whether a container has it. Aliases can make a loop: each value once."""
-    todo: list[tuple[Any, bool]] = [(document, False) for document in documents]
-    seen = set()
-    while todo:
-        value, of_container = todo.pop()
-        if not isinstance(value, (dict, list)) or (id(value), of_container) in seen:
-            continue
-        seen.add((id(value), of_container))
-        if isinstance(value, list):
-            todo += [(item, of_container) for item in value]
-            continue
-        for key, item in value.items():
-            if key == "image" and isinstance(item, str) and item:
-                yield item, of_container
-            todo.append((item, key in _CONTAINERS))

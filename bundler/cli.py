@@ -101,6 +101,8 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="An add-on to carry, with what it needs. May be repeated."),
         click.option("--addon-file", multiple=True, type=_path(), metavar="FILE",
                      help="An add-on of your own to carry: a document as in the catalogue. May be repeated."),
+        click.option("--values", type=_path(), metavar="FILE",
+                     help="Your cluster.yaml: the images that its values of add-ons switch on are carried, too."),
         click.option("--runtime", default="catalogue", show_default=True, metavar="KIND",
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",

@@ -8,7 +8,7 @@ questions at once where the caller's ``ask_all`` does so; the lock does not depe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from bundler.addon_choice import NO_NETWORK, chosen_addons
@@ -18,6 +18,7 @@ from bundler.catalog_types import Release, ReleaseFile
 from bundler.errors import InputError, IntegrityError
 from bundler.imagelist import RequiredImage, kubernetes_images
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
+from bundler.site_values import SiteValues
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
@@ -33,7 +34,7 @@ B = TypeVar("B")
 @dataclass(frozen=True)
 class BuildRequest:
     """What to build. ``version``, ``cni`` (``none`` or ``NAME[@VERSION]``) and ``addons`` are as the operator wrote
-    them; ``cni`` is ``None`` where nothing was said.
+    them; ``cni`` is ``None`` where nothing was said. ``values`` are the site's, for rendering.
 
     ``zstd`` is the version of the compressor that will pack.
     ``created_seconds`` (Unix time) is ``SOURCE_DATE_EPOCH``; ``None`` takes the catalogue's date.
@@ -44,6 +45,7 @@ class BuildRequest:
     zstd: str
     cni: str | None = None
     addons: tuple[str, ...] = ()
+    values: SiteValues = field(default_factory=SiteValues)
     runtime: str = "catalogue"
     created_seconds: int | None = None
 
@@ -112,6 +114,7 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     platforms = tuple(sorted(set(request.platforms)))
     release = catalog.release(request.version)
     chosen = chosen_addons(request.cni, request.addons, catalog, release)
+    request.values.demand_carried(item.addon.name for item in chosen)
     carried = catalog.files(release, platforms, with_charts=bool(chosen))
     files = sorted(carried, key=lambda file: (file.component, file.platform))
     if chosen:
@@ -120,7 +123,8 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
     sized = list(zip(files, sizes, strict=True))
     pause = _pause(release, lookup, _of(sized, "kubeadm"))
     runtimes = tuple(ask_all(lambda platform: _runtime(request.runtime, platform, catalog, lookup), platforms))
-    addons = tuple(ask_all(lambda addon: resolve_addon(addon, release, _of(sized, "helm"), lookup), chosen))
+    helms, site = _of(sized, "helm"), request.values
+    addons = tuple(ask_all(lambda addon: resolve_addon(addon, release, helms, lookup, site), chosen))
     carried_images = (*kubernetes_images(release), *catalog.endpoint_images())
     required = _merged([*carried_images, *(image for addon in addons for image in addon.images)])
     resolved = list(ask_all(lambda image: lookup.image(image.reference, platforms), required))

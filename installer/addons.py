@@ -12,7 +12,7 @@ from typing import Any
 
 from installer.bundle.addon import BundledAddon
 from installer.bundle.index import BundleIndex
-from installer.bundle.values import fill
+from installer.bundle.values import fill, merged
 from installer.config import ClusterConfig
 from installer.dns import NODE_LOCAL, service_address
 from installer.errors import InputError
@@ -99,15 +99,6 @@ def demand_services(index: BundleIndex, proxy_mode: str) -> None:
 def has_node_local(index: BundleIndex) -> bool:
     """Whether the bundle brings the DNS cache on each node."""
     return any(addon.name == NODE_LOCAL for addon in index.addons)
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``under`` as Helm lays values: mappings key by key, everything else (lists too) as a whole."""
-    out = dict(under)
-    for key, value in over.items():
-        below = out.get(key)
-        out[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return out
 
 
 def demand_known(index: BundleIndex, config: ClusterConfig) -> None:

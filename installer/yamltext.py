@@ -1,56 +1,14 @@
-"""Reading YAML that people write: plain data only, no aliases, no duplicate keys, dates stay strings."""
+"""YAML that people write, read as the builder reads it, and YAML that they may read."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
 
-from installer.errors import InputError
+from installer.bundle.yamltext import load_yaml
 
-LIMIT_BYTES = 1024 * 1024
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases (which can blow a few lines up to gigabytes) and without dates."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own name and shape
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read here; write it out", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str, *, where: str) -> Any:
-    """The document in ``text`` as plain values; raises :class:`InputError` with the line for anything unreadable."""
-    size_bytes = len(text.encode("utf-8", "surrogateescape"))
-    if size_bytes > LIMIT_BYTES:
-        raise InputError(
-            "the file is too large", where=where, wanted=f"at most {LIMIT_BYTES} bytes", got=str(size_bytes)
-        )
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
-        raise InputError("the file is not YAML", where=place, got=error.problem) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError("the file is not YAML", where=where, got=str(error)[:200]) from None
+__all__ = ["dump_yaml", "load_yaml"]
 
 
 def dump_yaml(data: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Values of a chart that name facts of the cluster: ``${podSubnet}`` anywhere in a string stands for the fact.
 
 The bundle carries the values as its author wrote them. The builder fills them with :data:`SAMPLE` to see what the
-chart renders to; the installer fills them with the cluster's own facts.
+chart renders to; the installer fills them with the cluster's own facts. The operator's values are laid over them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,15 @@ def fill(values: Any, facts: Mapping[str, str]) -> Any:
     if isinstance(values, str):
         return _PLACEHOLDER.sub(lambda found: facts[found[1]], values)
     return values
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``under`` as Helm lays values: mappings key by key, everything else (lists too) as a whole."""
+    out = dict(under)
+    for key, value in over.items():
+        below = out.get(key)
+        out[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return out
 
 
 def problems(values: Any, path: str = "values") -> Iterator[str]:

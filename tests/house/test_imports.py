@@ -45,6 +45,7 @@ LAYERS = (
         "mirrors",
         "progress",
         "charts",
+        "site_values",
         "versions",
     },
     {"yaml_document"},

@@ -14,7 +14,7 @@ from bundler.addon_choice import ChosenAddon
 from bundler.addon_types import Addon, AddonVersion, Objects
 from bundler.catalog import Catalog
 from bundler.catalog_types import ReleaseFile
-from bundler.charts import ChartRelease, images_in, pack_objects
+from bundler.charts import ChartRelease, pack_objects
 from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
 from bundler.lookup import ConnectedLookup
 from bundler.mirrors import FileRule, MirrorProfile
@@ -26,6 +26,7 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import Placement
 from installer.bundle.platform import Platform, platform_of_machine
+from installer.bundle.rendered import images_in
 from installer.bundle.source import Source
 from tests.fakes.charts import chart, packed
 from tests.fakes.faults import status

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from installer.addons import cluster_facts, merged, values_of
+from installer.addons import cluster_facts, values_of
 from installer.bundle.addon import BundledAddon
-from installer.bundle.values import SAMPLE
+from installer.bundle.values import SAMPLE, merged
 from installer.config import ClusterConfig
 from installer.dns import DnsSettings
 from installer.endpoint import ApiEndpoint

@@ -13,6 +13,7 @@ from bundler.catalog import Catalog
 from bundler.errors import InputError
 from bundler.lockfile import Lock
 from bundler.resolve import BuildRequest, resolve
+from bundler.site_values import SiteValues
 from installer.bundle import mediatypes
 from installer.bundle.platform import Platform
 from tests.fakes.outside import Outside
@@ -89,7 +90,8 @@ def test_unknown_names_and_versions_are_answered_with_those_there_are() -> None:
 def test_helm_is_told_what_the_installer_will_tell_it() -> None:
     outside = Outside(text="")
     resolve(replace(REQUEST, version="1.30.4"), BUILT_IN, outside)
-    (told,) = outside.releases
+    told, again = outside.releases
+    assert told == again
     assert (told.name, told.namespace, told.kubernetes) == ("flannel", "kube-flannel", "1.30.4")
     assert told.values == {"podCidr": "10.244.0.0/16", "flannel": flannel("192.0.2.0")}
 
@@ -121,6 +123,54 @@ def test_an_image_that_the_catalogue_does_not_list_stops_the_build() -> None:
     assert caught.value.where == f"chart flannel v0.28.9, {URL}"
     assert "cni/flannel.yaml, versions.v0.28.9.images" in (caught.value.next_step or "")
     assert not any(asked.startswith("registry.k8s.io") for asked in outside.asked)
+
+
+def test_a_chart_may_make_its_secrets_anew_but_not_its_images() -> None:
+    secret = "---\nkind: Secret\ndata: {password: %s}\n"
+    images = rendering(DAEMON, PLUGIN)
+    resolve(REQUEST, BUILT_IN, Outside(text=images + secret % "YQ==", again=images + secret % "Yg=="))
+    with pytest.raises(InputError, match="other images each time") as caught:
+        resolve(REQUEST, BUILT_IN, Outside(text=images, again=rendering(PLUGIN, "quay.io/other/thing:1")))
+    assert caught.value.where == "chart flannel v0.28.9, rendered"
+    assert caught.value.got == f"{DAEMON}\nquay.io/other/thing:1"
+
+
+def test_values_of_the_site_are_laid_over_and_switch_on_images() -> None:
+    further = "quay.io/other/thing:1"
+    own = SiteValues("sites/cluster.yaml", {"flannel": {"flannel": {"backend": "host-gw", "cidr": "${podSubnet}"}}})
+    outside = Outside(text=rendering(DAEMON, further))
+    lock = resolve(replace(REQUEST, values=own), BUILT_IN, outside)
+    assert outside.releases[0].values["flannel"] == flannel("192.0.2.0") | {
+        "backend": "host-gw",
+        "cidr": "10.244.0.0/16",
+    }
+    images = {str(image.reference): image.source.catalogue for image in lock.images if image.purpose == "flannel"}
+    assert images == {DAEMON: "built-in", PLUGIN: "built-in", further: "cluster.yaml"}
+    assert lock.addons[0].values["flannel"] == flannel("${nodeNetwork}"), "the bundle's own are not the site's"
+    assert resolve(REQUEST, BUILT_IN, Outside(text=rendering(DAEMON))).addons == lock.addons
+
+
+def test_facts_of_the_site_are_rendered_with() -> None:
+    outside = Outside(text="")
+    resolve(replace(REQUEST, values=SiteValues(facts={"podSubnet": "10.9.0.0/16"})), BUILT_IN, outside)
+    assert outside.releases[0].values["podCidr"] == "10.9.0.0/16"
+
+
+def test_a_site_that_says_nothing_of_an_add_on_switches_none_on() -> None:
+    outside = Outside(text=rendering(DAEMON, "quay.io/other/thing:1"))
+    for site in (SiteValues("cluster.yaml", {"flannel": {}}), SiteValues("cluster.yaml", {}, {"dnsDomain": "a"})):
+        with pytest.raises(InputError, match="does not list"):
+            resolve(replace(REQUEST, values=site), BUILT_IN, outside)
+
+
+def test_values_of_an_add_on_that_is_not_carried_are_refused_with_those_that_are() -> None:
+    site = SiteValues("cluster.yaml", {"cilium": {"a": 1}})
+    with pytest.raises(InputError, match="no such add-on") as caught:
+        resolve(replace(REQUEST, values=site), BUILT_IN, Outside())
+    assert (caught.value.where, caught.value.wanted) == ("cluster.yaml, addons.cilium", "one of flannel")
+    with pytest.raises(InputError, match="no such add-on") as caught:
+        resolve(replace(REQUEST, cni="none", values=site), BUILT_IN, Outside())
+    assert caught.value.wanted == "no addons: this build carries none"
 
 
 def test_an_overlay_gives_a_checksum_of_its_own(tmp_path: Path) -> None:

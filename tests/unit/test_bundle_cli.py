@@ -104,6 +104,7 @@ def test_the_built_in_catalogue_is_complete() -> None:
         (["build", "--k8s", "1.30", "--cni", "canal"], "canal is not offered"),
         (["build", "--k8s", "1.30", "--addon", "flannel"], "--cni flannel"),
         (["build", "--k8s", "1.30", "--addon", "nothing-like-it"], "no such add-on"),
+        (["build", "--k8s", "1.30", "--values", "/does/not/exist.yaml"], "/does/not/exist.yaml"),
         (["build", "--k8s", "1.30", "--addon-file", "/does/not/exist.yaml"], "/does/not/exist.yaml"),
         (["build", "--k8s", "1.30", "--arch", "s390x"], "amd64"),
         (["build", "--k8s", "1.30", "--mirror", "nowhere"], "aliyun"),
