@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from installer.bundle.addon import BundledAddon
+from installer.bundle.hostneeds import HostNeeds
 from installer.bundle.index import BundleIndex
 from installer.bundle.values import fill, merged
 from installer.config import ClusterConfig
@@ -113,6 +114,15 @@ def demand_known(index: BundleIndex, config: ClusterConfig) -> None:
             got=", ".join(unknown),
             next_step="correct the name, or leave its values out",
         )
+
+
+def host_needs(index: BundleIndex, role: str) -> HostNeeds:
+    """What the bundle's add-ons need of a machine of ``role``."""
+    needs = HostNeeds()
+    for addon in index.addons:
+        if role in addon.roles:
+            needs |= addon.host
+    return needs
 
 
 def pod_network(index: BundleIndex) -> BundledAddon | None:

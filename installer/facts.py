@@ -6,10 +6,11 @@ It works with no default route, no name server and no Python on the node, becaus
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from installer import probes
+from installer.bundle.hostneeds import HostNeeds
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.datadisk import DataDiskState, look_at
 from installer.foundcontainerd import DEFAULT_ROOT, FoundContainerd, Owner, owner_of
@@ -105,6 +106,8 @@ class NodeFacts:
     """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
     ``hosts`` are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration
     refers to and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here.
+    ``units`` map to active, inactive or missing. ``tools``, ``modules`` and ``units``
+    hold what the bundle's add-ons need, too.
     """
 
     hostname: str
@@ -137,6 +140,7 @@ class NodeFacts:
     data_disk: DataDiskState | None = None
     absent_files: tuple[str, ...] = ()
     vip_proof: Proof | None = None
+    units: dict[str, str] = field(default_factory=dict)
 
     @property
     def platform(self) -> Platform | None:
@@ -153,12 +157,19 @@ class NodeFacts:
 
 
 def gather(
-    view: NodeView, *, containerd_root: str = DEFAULT_ROOT, data_disk: str | None = None, files: tuple[str, ...] = ()
+    view: NodeView,
+    *,
+    containerd_root: str = DEFAULT_ROOT,
+    data_disk: str | None = None,
+    files: tuple[str, ...] = (),
+    needs: HostNeeds | None = None,
 ) -> NodeFacts:
     """The facts of the machine behind ``view``.
 
-    Of ``data_disk`` too, if one is wanted for ``containerd_root``; ``files`` are what the configuration refers to.
+    Of ``data_disk`` too, if one is wanted for ``containerd_root``; ``files`` are what the configuration refers to, and
+    ``needs`` what the bundle's add-ons want of the machine.
     """
+    needs = needs or HostNeeds()
     kernel = probes.kernel(view)
     installed = Installed.read(view)
     runtime = FoundContainerd.find(view)
@@ -183,9 +194,9 @@ def gather(
         hosts=probes.hosts(view),
         machine_id=probes.first_line(view, "/etc/machine-id"),
         listening_ports=probes.listening_ports(view),
-        modules=probes.modules(view, kernel, MODULES),
+        modules=probes.modules(view, kernel, (*MODULES, *needs.modules)),
         sysctls=probes.sysctls(view, SYSCTLS),
-        tools={tool: view.which(tool) for tool in TOOLS},
+        tools={tool: view.which(tool) for tool in (*TOOLS, *needs.commands)},
         firewalls=probes.active_units(view, ("firewalld.service", "ufw.service", "nftables.service")),
         packages=probes.packages(view),
         runtime=runtime,
@@ -194,4 +205,5 @@ def gather(
         data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
         absent_files=tuple(path for path in files if view.read_bytes(path) is None),
         vip_proof=Proof.read(view),
+        units={unit: probes.unit_state(view, unit) for unit in needs.units},
     )

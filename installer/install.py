@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import installer
+from installer.addons import host_needs
 from installer.agreement import joining_config
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
 from installer.bundle.verify import verify
@@ -113,7 +114,13 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     config, config_text = read_config(view, request.config, join)
     config = with_data_disk(config, request.data_disk)
     disk = config.data_disk.device if config.data_disk else None
-    facts = gather(view, containerd_root=config.containerd_root, data_disk=disk, files=config.named_files)
+    facts = gather(
+        view,
+        containerd_root=config.containerd_root,
+        data_disk=disk,
+        files=config.named_files,
+        needs=host_needs(bundle.index, request.role),
+    )
     config = _adopted(config, facts)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))

@@ -264,7 +264,10 @@ def _cluster_steps(
 def _addon_phases(
     bundle: BundleContent, platform: Platform, config: ClusterConfig, facts: NodeFacts, node: render.NodeIdentity
 ) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
-    """The pod network, without which the node does not become Ready, and the other add-ons, which need it to be."""
+    """The add-ons in the bundle's order, up to the pod network and after it.
+
+    Without it the node does not become Ready, and the other add-ons, but for what it needs itself, need that.
+    """
     index = bundle.index
     if not index.addons:
         return (), ()
@@ -272,15 +275,18 @@ def _addon_phases(
     mode = proxy_mode(config, index, facts).name
     known = cluster_facts(config, node, index.kubernetes, facts.addresses, proxy_mode=mode)
     timeout_seconds = config.timeouts.addon_seconds
-    steps: dict[str, tuple[Step, ...]] = {"cni": (), "addon": ()}
+    steps = []
     for addon in index.addons:
-        steps[addon.kind] += addon_steps(bundle, addon, values_of(addon, config, known), timeout_seconds)
+        own = addon_steps(bundle, addon, values_of(addon, config, known), timeout_seconds)
         if addon.name == NODE_LOCAL:
             told = _pods_ask(config, index, mode) or service_address(config.service_subnet)
-            steps[addon.kind] += (NodeLocalAsksOthers(addon.namespace, config.dns.node_local_address, told),)
+            own += (NodeLocalAsksOthers(addon.namespace, config.dns.node_local_address, told),)
+        steps.append((addon.kind, own))
+    first = next((number for number, (kind, _) in enumerate(steps, start=1) if kind == "cni"), 0)
+    network, others = (tuple(step for _, part in parts for step in part) for parts in (steps[:first], steps[first:]))
     registered = NodeRegistered(node.name, render.ADMIN_KUBECONFIG, _node_timeout_seconds(config))
-    before = (Phase("network", (registered, *steps["cni"])),) if steps["cni"] else ()
-    return before, (Phase("add-ons", steps["addon"]),) if steps["addon"] else ()
+    before = (Phase("network", (registered, *network)),) if network else ()
+    return before, (Phase("add-ons", others),) if others else ()
 
 
 def _node_timeout_seconds(config: ClusterConfig) -> int:

@@ -184,17 +184,18 @@ def modules(view: NodeView, release: str, names: Iterable[str]) -> dict[str, str
     available = _module_names(view.read_text(f"/lib/modules/{release}/modules.dep"))
     builtin.update((view.read_text("/proc/filesystems") or "").split())
     found = {}
-    for name in names:
+    for given in names:
+        name = given.replace("-", "_")  # as the kernel itself writes it
         witnesses = (f"/sys/module/{name}", _MODULE_WITNESSES.get(name))
         if name in loaded:
-            found[name] = "loaded"
+            found[given] = "loaded"
         elif name in builtin:
-            found[name] = "builtin"
+            found[given] = "builtin"
         elif name in available:
-            found[name] = "available"
+            found[given] = "available"
         else:
             there = any(path is not None and view.stat(path) is not None for path in witnesses)
-            found[name] = "builtin" if there else "missing"
+            found[given] = "builtin" if there else "missing"
     return found
 
 
@@ -212,6 +213,22 @@ def sysctl_path(name: str) -> str:
 def active_units(view: NodeView, units: Iterable[str]) -> tuple[str, ...]:
     """Those of ``units`` that systemd says are active, without their suffix."""
     return tuple(unit.partition(".")[0] for unit in units if view.query(["systemctl", "is-active", unit]).ok)
+
+
+def unit_state(view: NodeView, unit: str) -> str:
+    """``active``, ``inactive``, or ``missing`` where systemd does not know it.
+
+    A service whose socket of the same name is active is started when somebody calls, and counts as active.
+    """
+    said = view.query(["systemctl", "show", "-p", "LoadState", "-p", "ActiveState", unit]).stdout
+    state = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    if state.get("LoadState") not in ("loaded", "generated"):
+        return "missing"
+    socket = f"{unit.removesuffix('.service')}.socket"
+    if state.get("ActiveState") in ("active", "activating", "reloading"):
+        return "active"
+    by_socket = unit.endswith(".service") and view.query(["systemctl", "is-active", socket]).ok
+    return "active" if by_socket else "inactive"
 
 
 def packages(view: NodeView) -> dict[str, str]:

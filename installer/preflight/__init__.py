@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from installer.errors import PreflightError
-from installer.preflight import disk, identity, kernel, kubernetes, machine, moving, network, ostools, runtime
+from installer.preflight import disk, host, identity, kernel, kubernetes, machine, moving, network, ostools, runtime
 from installer.preflight.finding import Finding, Subject
 
 _ONE: tuple[Callable[[Subject], Finding], ...] = (
@@ -18,7 +18,7 @@ _ONE: tuple[Callable[[Subject], Finding], ...] = (
     *ostools.CHECKS,
     *kubernetes.CHECKS,
 )
-_SEVERAL: tuple[Callable[[Subject], Iterator[Finding]], ...] = disk.CHECKS
+_SEVERAL: tuple[Callable[[Subject], Iterator[Finding]], ...] = (*disk.CHECKS, *host.CHECKS)
 
 
 def run_checks(subject: Subject) -> tuple[Finding, ...]:

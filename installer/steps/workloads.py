@@ -1,4 +1,5 @@
-"""Whether an add-on works: every pod of its workloads that can run is ready, or which is not and why.
+"""Whether an add-on works: every pod of its workloads that can run is ready, or which is not and why; and whether the
+API serves the definitions that it brings.
 
 A pod that no node takes yet (a tainted control plane and no worker), or whose node does not answer, says nothing
 against the add-on: it is named and not waited for.
@@ -27,7 +28,7 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class WorkloadsReady:
-    """Every workload that shows that the add-on works has its pods ready, within ``timeout_seconds``."""
+    """Everything that shows that the add-on works does, within ``timeout_seconds``: its workloads' pods are ready."""
 
     addon: BundledAddon
     timeout_seconds: float
@@ -44,11 +45,11 @@ class WorkloadsReady:
 
     def check(self, view: NodeView) -> CheckResult:
         """What the cluster says of each workload; while one is not ready, that of those which are not."""
-        found = [(workload, standing(view, self.addon.namespace, workload)) for workload in self.addon.ready]
-        late = [f"{workload}: {said.detail}" for workload, said in found if not said.satisfied]
+        found = [(shown, standing(view, self.addon.namespace, shown)) for shown in self.addon.ready]
+        late = [f"{shown}: {said.detail}" for shown, said in found if not said.satisfied]
         if late:
-            return CheckResult(False, "\n".join(late), tuple(f"wait for {workload}" for workload in self.addon.ready))
-        return CheckResult(True, "; ".join(f"{workload.partition('/')[2]} {said.detail}" for workload, said in found))
+            return CheckResult(False, "\n".join(late), tuple(f"wait for {shown}" for shown in self.addon.ready))
+        return CheckResult(True, "; ".join(f"{shown.rpartition('/')[2]} {said.detail}" for shown, said in found))
 
     def apply(self, node: Node) -> str:
         """Waits; whatever is still missing is what the check says afterwards."""
@@ -82,9 +83,16 @@ class Progress:
         return self.current and self.ready >= self.wanted and self.updated >= self.wanted
 
 
-def standing(view: NodeView, namespace: str, workload: str) -> CheckResult:
-    """How far one ``kind/name`` is; its pods are looked at only where it is not complete."""
-    kind, _, name = workload.partition("/")
+def standing(view: NodeView, namespace: str, shown: str) -> CheckResult:
+    """How far one ``kind/name`` in ``namespace``, ``other-namespace/kind/name`` or ``crd/name`` is."""
+    *elsewhere, kind, name = shown.split("/")
+    if kind == "crd":
+        return _established(view, name)
+    return _workload(view, elsewhere[0] if elsewhere else namespace, kind, name)
+
+
+def _workload(view: NodeView, namespace: str, kind: str, name: str) -> CheckResult:
+    """How far a workload is; its pods are looked at only where it is not complete."""
     document = _get(view, "-n", namespace, kind, name)
     if isinstance(document, str):
         return CheckResult(False, document)
@@ -104,6 +112,17 @@ def standing(view: NodeView, namespace: str, workload: str) -> CheckResult:
     if progress.current and excused and not held and enough:
         return CheckResult(True, f"{numbers}; {_shortened(excused)}")
     return CheckResult(False, "\n".join([numbers, *_lines(held or excused)]))
+
+
+def _established(view: NodeView, name: str) -> CheckResult:
+    """Whether the API serves the definition ``name``."""
+    document = _get(view, "crd", name)
+    if isinstance(document, str):
+        return CheckResult(False, document)
+    condition = _condition(document, "Established")
+    if condition.get("status") == "True":
+        return CheckResult(True, "served")
+    return CheckResult(False, f"not served yet: {condition.get('message') or 'the API says nothing of it'}"[:_LONGEST])
 
 
 def _sorted(view: NodeView, pods: list[dict[str, Any]]) -> tuple[list[str], list[str]]:

@@ -66,6 +66,17 @@ def test_a_control_plane_gets_its_pod_network_before_it_is_ready_and_a_second_ru
     assert not [words for words in node.ran[ran:] if words[0].endswith(("helm", "kubectl")) and not is_read_only(words)]
 
 
+def test_what_the_pod_network_needs_is_installed_before_it_and_the_rest_in_the_bundle_s_order() -> None:
+    definitions, base = replace(METRICS, name="definitions"), replace(METRICS, name="base")
+    addons = (definitions, replace(FLANNEL, needs=("definitions",)), base, replace(METRICS, needs=("base",)))
+    plan = cp_plan(small_bundle(addons=addons))
+    releases = {phase.name: [step.id for step in phase.steps if step.id.endswith("/release")] for phase in plan.phases}
+    assert releases["network"] == ["definitions/release", "flannel/release"]
+    assert releases["add-ons"] == ["base/release", "metrics-server/release"]
+    plan = cp_plan(small_bundle(addons=(base, METRICS)))
+    assert "network" not in [phase.name for phase in plan.phases]
+
+
 def test_a_joining_node_runs_no_chart_and_is_done_only_when_truly_ready() -> None:
     plan = build_plan(BUNDLE, "worker", CONFIG, facts(), address="10.0.24.32", join=join_file())
     assert [step.id for step in plan.steps if step.id.startswith(("flannel/", "metrics-server/"))] == [

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from installer.execute import CheckResult
-from installer.steps.workloads import standing
+from installer.steps.workloads import WorkloadsReady, standing
+from tests.fakes.addons import METRICS
 from tests.fakes.node import FakeNode
 
 _GET = "/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf get"
 _CONTROL_PLANE = "0/1 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }."
 _NOT_READY = "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }."
+
+ESTABLISHED = {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
 
 
 def daemonset(wanted: int = 2, ready: int = 2, updated: int | None = None, observed: int = 3) -> dict[str, Any]:
@@ -145,6 +149,50 @@ def test_a_pod_says_what_it_waits_for(status: dict[str, Any], reason: str) -> No
     found = look("daemonset/x", daemonset(1, 0), pod(**status))
     assert not found.satisfied
     assert found.detail.splitlines()[1].startswith(f"  x-1: {reason}")
+
+
+def test_a_workload_may_be_in_another_namespace() -> None:
+    node = FakeNode().script(f"{_GET} -n calico-system daemonset calico-node -o json", json.dumps(daemonset()))
+    assert standing(node, "tigera-operator", "calico-system/daemonset/calico-node") == CheckResult(
+        True, "2 of 2 pods ready"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "satisfied", "detail"),
+    [
+        ([{"type": "Established", "status": "True"}], True, "served"),
+        (
+            [{"type": "Established", "status": "False", "message": "not all names are accepted"}],
+            False,
+            "not served yet: not all names are accepted",
+        ),
+        ([{"type": "NamesAccepted", "status": "True"}], False, "not served yet: the API says nothing of it"),
+        (None, False, "not served yet: the API says nothing of it"),
+    ],
+)
+def test_a_definition_is_served_or_it_is_waited_for(conditions: Any, satisfied: bool, detail: str) -> None:
+    document = {"status": {"conditions": conditions}}
+    node = FakeNode().script(f"{_GET} crd things.example.org -o json", json.dumps(document))
+    assert standing(node, "ns", "crd/things.example.org") == CheckResult(satisfied, detail)
+
+
+def test_a_definition_that_is_not_there_is_told_as_the_api_tells_it() -> None:
+    node = FakeNode().script(f"{_GET} crd x -o json", code=1, stderr="Error from server (NotFound): no such thing\n")
+    assert standing(node, "ns", "crd/x") == CheckResult(False, "Error from server (NotFound): no such thing")
+
+
+def test_what_is_not_ready_is_named_as_the_add_on_names_it() -> None:
+    shown = ("crd/things.example.org", "other/deployment/operator")
+    node = FakeNode().script(f"{_GET} crd things.example.org -o json", code=1, stderr="no")
+    node.script(f"{_GET} -n other deployment operator -o json", json.dumps(replicas(1, 1, 1)))
+    found = WorkloadsReady(replace(METRICS, ready=shown), 3.0).check(node)
+    assert found.detail == "crd/things.example.org: no"
+    assert found.changes == ("wait for crd/things.example.org", "wait for other/deployment/operator")
+    node = FakeNode().script(f"{_GET} crd things.example.org -o json", json.dumps(ESTABLISHED))
+    node.script(f"{_GET} -n other deployment operator -o json", json.dumps(replicas(1, 1, 1)))
+    found = WorkloadsReady(replace(METRICS, ready=shown), 3.0).check(node)
+    assert found == CheckResult(True, "things.example.org served; operator 1 of 1 pod ready")
 
 
 def test_many_pods_are_told_in_a_few_lines_and_those_that_leave_in_none() -> None:
