@@ -28,6 +28,7 @@ from installer.render import containerd, crictl
 from installer.render import kubeadm as render
 from installer.render.kubelet import NodeShape
 from installer.steps.addons import PluginsPresent, addon_steps
+from installer.steps.charts import chart_steps
 from installer.steps.cluster import KubeProxyAsMade, NodeReady, NodeRegistered, WriteJoinFile
 from installer.steps.content import BundleContent
 from installer.steps.coredns import CoreDnsConfig
@@ -81,13 +82,14 @@ def build_plan(
         version = _component(bundle.index, role, platform, _CONTAINERD).version
         runtime = _runtime_steps(bundle, images, platform, version, settings)
     left_out = () if found is None else (_CONTAINERD, _RUNC)
-    before, after = ((), ()) if join else _addon_phases(bundle, platform, config, facts, node)
+    charts, before, after = ((), (), ()) if join else _addon_phases(bundle, platform, config, facts, node)
     mode = proxy_mode(config, bundle.index, facts)
     modules = KernelModules(mode.name if join is None else None)
     phases = (
         Phase("kernel", (modules, KernelSysctls(), SwapOff())),
         *_disk_phase(config),
         Phase("files", _file_steps(bundle, role, platform, settings.socket, left_out)),
+        *charts,
         Phase("runtime", (*runtime, RegistryHosts(config.registries))),
         Phase("kubernetes", _kubernetes_steps(bundle.index, config, facts, node, role=role, join=join)),
         *before,
@@ -263,21 +265,23 @@ def _cluster_steps(
 
 def _addon_phases(
     bundle: BundleContent, platform: Platform, config: ClusterConfig, facts: NodeFacts, node: render.NodeIdentity
-) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
-    """The add-ons in the bundle's order, up to the pod network and after it.
+) -> tuple[tuple[Phase, ...], tuple[Phase, ...], tuple[Phase, ...]]:
+    """What add-ons need no cluster for; then the add-ons in the bundle's order, up to the pod network and after it.
 
     Without it the node does not become Ready, and the other add-ons, but for what it needs itself, need that.
     """
     index = bundle.index
     if not index.addons:
-        return (), ()
+        return (), (), ()
     _component(index, "cp", platform, _HELM)
     mode = proxy_mode(config, index, facts).name
     known = cluster_facts(config, node, index.kubernetes, facts.addresses, proxy_mode=mode)
     timeout_seconds = config.timeouts.addon_seconds
+    values = {addon.name: values_of(addon, config, known) for addon in index.addons}
+    charts = tuple(step for addon in index.addons for step in chart_steps(bundle, addon, values[addon.name]))
     steps = []
     for addon in index.addons:
-        own = addon_steps(bundle, addon, values_of(addon, config, known), timeout_seconds)
+        own = addon_steps(addon, values[addon.name], timeout_seconds)
         if addon.name == NODE_LOCAL:
             told = _pods_ask(config, index, mode) or service_address(config.service_subnet)
             own += (NodeLocalAsksOthers(addon.namespace, config.dns.node_local_address, told),)
@@ -286,7 +290,7 @@ def _addon_phases(
     network, others = (tuple(step for _, part in parts for step in part) for parts in (steps[:first], steps[first:]))
     registered = NodeRegistered(node.name, render.ADMIN_KUBECONFIG, _node_timeout_seconds(config))
     before = (Phase("network", (registered, *network)),) if network else ()
-    return before, (Phase("add-ons", others),) if others else ()
+    return (Phase("charts", charts),), before, (Phase("add-ons", others),) if others else ()
 
 
 def _node_timeout_seconds(config: ClusterConfig) -> int:

@@ -14,6 +14,7 @@ _CTR_AT = ("ctr", "-a", "*", "-n", "k8s.io")
 _ETCDCTL = ("etcdctl", "--endpoints", "*", "--cacert", "*", "--cert", "*", "--key", "*")
 _CRICTL = ("crictl", "--runtime-endpoint", "*")
 _HELM = ("helm", "--kubeconfig", "*")
+_HELM_RENDERS = ("--kube-version", "*", "--include-crds", "--skip-tests")
 _HELM_STATES = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling")
 _PACKET_FILTERS = tuple(f"{ip}tables{kind}" for ip in ("ip", "ip6") for kind in ("", "-legacy", "-nft"))
 
@@ -46,6 +47,7 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     (*_ETCDCTL, "member", "list", "-w", "json"),
     ("findmnt", "..."),
     (*_HELM, "get", "values", "*", "--namespace", "*", "-o", "json"),
+    ("helm", "template", "*", "*", "--namespace", "*", "--values", "*", *_HELM_RENDERS),
     (*_HELM, "list", "--namespace", "*", "--filter", "*", *_HELM_STATES, "-o", "json"),
     ("ip", "-j", "addr", "show", "..."),
     ("ip", "-j", "-d", "link", "show"),

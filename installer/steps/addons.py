@@ -1,6 +1,7 @@
-"""Installing an add-on: its chart and values on this node, its namespace and Helm release on the cluster.
+"""Installing an add-on: its namespace and Helm release on the cluster.
 
-That it works is a step of its own (:mod:`installer.steps.workloads`), after all of this.
+Its chart and values are on this node before (:mod:`installer.steps.charts`); that it works is a step of its own
+(:mod:`installer.steps.workloads`), after all of this.
 """
 
 from __future__ import annotations
@@ -15,14 +16,11 @@ from installer.execute import CheckResult, Step
 from installer.node import Node, NodeView
 from installer.render.kubeadm import ADMIN_KUBECONFIG
 from installer.steps import helm
+from installer.steps.charts import chart_path, values_path
 from installer.steps.cluster import KUBECTL
-from installer.steps.content import BundleContent
 from installer.steps.judged import judged
-from installer.steps.textfile import TextFile
 from installer.steps.workloads import WorkloadsReady
 
-CHARTS_DIR = "/var/lib/airgap-bundle/charts"
-VALUES_DIR = "/etc/airgap-bundle/addons"
 PLUGINS_DIR = "/opt/cni/bin"
 _KUBECTL = (KUBECTL, "--kubeconfig", ADMIN_KUBECONFIG)
 _KUBECTL_TIMEOUT_SECONDS = 120.0
@@ -31,32 +29,9 @@ _PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 3.0
 
 
-def addon_steps(
-    bundle: BundleContent, addon: BundledAddon, values: dict[str, Any], timeout_seconds: int
-) -> tuple[Step, ...]:
-    """Everything that brings ``addon`` onto the cluster, its readiness last."""
-    return (
-        PlaceChart(bundle, addon),
-        TextFile(f"{addon.name}/values", values_path(addon), values_text(values), 0o600, "filled for this cluster"),
-        Namespace(addon),
-        HelmRelease(addon, values, timeout_seconds),
-        WorkloadsReady(addon, timeout_seconds),
-    )
-
-
-def chart_path(addon: BundledAddon) -> str:
-    """Where the chart lies on the node."""
-    return f"{CHARTS_DIR}/{addon.name}-{addon.version}.tgz"
-
-
-def values_path(addon: BundledAddon) -> str:
-    """Where the values lie on the node."""
-    return f"{VALUES_DIR}/{addon.name}.values.yaml"
-
-
-def values_text(values: dict[str, Any]) -> str:
-    """Values as a file for Helm: JSON, which is YAML in which no string can be taken for a number or a date."""
-    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def addon_steps(addon: BundledAddon, values: dict[str, Any], timeout_seconds: int) -> tuple[Step, ...]:
+    """Everything that brings ``addon`` onto the cluster, its readiness last; its chart and values are there already."""
+    return (Namespace(addon), HelmRelease(addon, values, timeout_seconds), WorkloadsReady(addon, timeout_seconds))
 
 
 @dataclass(frozen=True)
@@ -94,35 +69,6 @@ class PluginsPresent:
         paths = [f"{PLUGINS_DIR}/{plugin}" for plugin in self.addon.plugins]
         found = {path: view.stat(path) for path in paths}
         return [path for path, stat in found.items() if stat is None or not stat.mode & 0o111]
-
-
-@dataclass(frozen=True)
-class PlaceChart:
-    """The packed chart on the node, with the bundle's bytes."""
-
-    bundle: BundleContent
-    addon: BundledAddon
-
-    @property
-    def id(self) -> str:
-        """``<add-on>/chart``."""
-        return f"{self.addon.name}/chart"
-
-    @property
-    def title(self) -> str:
-        """What is wanted."""
-        return f"chart of {self.addon.name} {self.addon.version} in place"
-
-    def check(self, view: NodeView) -> CheckResult:
-        """The file has the digest of the bundle's chart."""
-        path = chart_path(self.addon)
-        return judged([] if view.digest(path) == self.addon.chart else [f"place {path}"], self.addon.version)
-
-    def apply(self, node: Node) -> str:
-        """Streams it from the bundle."""
-        chunks = self.bundle.chunks(self.addon.chart)
-        node.place(chart_path(self.addon), chunks, mode=0o644, digest=self.addon.chart)
-        return self.addon.version
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,12 @@ def upgrade(addon: BundledAddon, chart_path: str, values_path: str, timeout_seco
     return [*_HELM, *what, "--values", values_path, "--reset-values", "--timeout", f"{timeout_seconds}s"]
 
 
+def template(addon: BundledAddon, chart_path: str, values_path: str, kubernetes: str) -> list[str]:
+    """The command that shows what an install would make, as the builder renders it; it asks no cluster."""
+    what = ("template", addon.name, chart_path, "--namespace", addon.namespace, "--values", values_path)
+    return [HELM, *what, "--kube-version", f"v{kubernetes}", "--include-crds", "--skip-tests"]
+
+
 def uninstall(addon: BundledAddon) -> list[str]:
     """The command that ends what was begun to be uninstalled, and its record."""
     return [*_HELM, "uninstall", addon.name, "--namespace", addon.namespace]

@@ -43,7 +43,10 @@ class Workload:
 
 @dataclass
 class Cluster:
-    """The cluster behind the API of ``node``; ``workloads`` are by ``namespace/kind/name``."""
+    """The cluster behind the API of ``node``; ``workloads`` are by ``namespace/kind/name``.
+
+    ``images`` are those that each chart names; its value ``moreImages`` names more.
+    """
 
     node: FakeNode
     namespaces: dict[str, dict[str, Any]] = field(default_factory=lambda: {"kube-system": {}})
@@ -55,6 +58,7 @@ class Cluster:
     has_kube_proxy: bool = True
     silent_nodes: tuple[str, ...] = ()
     dies_in: str = ""
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def release(self, namespace: str, name: str) -> Revision | None:
         """The newest revision of a release."""
@@ -70,6 +74,8 @@ class Cluster:
 
     def helm(self, words: tuple[str, ...], _stdin: bytes) -> str | CommandResult:
         """One run of Helm."""
+        if words[1] == "template":
+            return self._rendered(words[2:])
         assert words[1:3] == ("--kubeconfig", ADMIN_KUBECONFIG)
         verb, *rest = words[3:]
         if verb == "list":
@@ -86,6 +92,18 @@ class Cluster:
             return ""
         assert verb == "upgrade"
         return self._upgrade(words, rest)
+
+    def _rendered(self, words: tuple[str, ...]) -> str:
+        name, chart, _, _, _, values, _, version, *end = words
+        assert (words[2], words[4], words[6], end) == (
+            *("--namespace", "--values", "--kube-version"),
+            ["--include-crds", "--skip-tests"],
+        )
+        assert version.startswith("v1.")
+        assert self._chart_name(chart)
+        given = yaml.safe_load(self.node.read_text(values) or "")
+        images = [*self.images.get(name, ()), *given.get("moreImages", ())]
+        return "".join(f"---\nspec: {{containers: [{{image: '{image}'}}]}}\n" for image in images)
 
     def _listed(self, namespace: str, pattern: str) -> str:
         found = {name: revisions[-1] for (where, name), revisions in self.releases.items() if where == namespace}

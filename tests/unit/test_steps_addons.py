@@ -14,7 +14,8 @@ from installer.plan import build_plan
 from installer.queries import is_read_only
 from installer.settings import Timeouts
 from installer.steps import helm
-from installer.steps.addons import HelmRelease, Namespace, PlaceChart, chart_path, values_path
+from installer.steps.addons import HelmRelease, Namespace
+from installer.steps.charts import PlaceChart, chart_path, values_path
 from installer.steps.reset import RemoveFiles
 from tests.fakes.addons import FLANNEL, METRICS
 from tests.fakes.cluster import Revision, Workload
@@ -47,11 +48,14 @@ def test_a_control_plane_gets_its_pod_network_before_it_is_ready_and_a_second_ru
     start = order.index("cluster/registered")
     assert order[start:] == [
         "cluster/registered",
-        *(f"flannel/{part}" for part in ("chart", "values", "namespace", "release", "ready")),
+        *(f"flannel/{part}" for part in ("namespace", "release", "ready")),
         "cluster/ready",
         "cluster/join-file",
-        *(f"metrics-server/{part}" for part in ("chart", "values", "namespace", "release", "ready")),
+        *(f"metrics-server/{part}" for part in ("namespace", "release", "ready")),
     ]
+    before = [f"{name}/{part}" for name in ("flannel", "metrics-server") for part in ("chart", "values", "images")]
+    assert order[order.index("flannel/chart") :][:6] == before
+    assert order.index("metrics-server/images") < order.index("kubeadm/init")
     assert done["flannel/release"].detail == "v0.28.9 in kube-flannel"
     assert done["flannel/ready"].detail == "kube-flannel-ds 1 of 1 pod ready"
     assert done["cluster/ready"].detail == "cp-1 is Ready"
