@@ -142,6 +142,11 @@ def inspect_lines(index: BundleIndex, identity: Digest) -> Iterator[str]:
         size, word = format_bytes(sizes[addon.chart]), _word(addon.source)
         yield f"  {addon.name:<12} {addon.version:<9} {addon.kind:<12} {size:>9}  {addon.namespace}  chart {word}"
         yield f"             {_images_told(addon, index.files)}"
+        if addon.needs:
+            yield f"             after {', '.join(addon.needs)}"
+        if addon.host:
+            wanted = ", ".join((*addon.host.commands, *addon.host.modules, *addon.host.units))
+            yield f"             on nodes of role {','.join(addon.roles)}: {wanted}"
     unpacked_bytes = sum(blob.unpacked_size_bytes or blob.size_bytes for blob in index.blobs)
     total = format_bytes(sum(sizes.values()))
     yield f"{len(index.blobs)} blobs, {total}, {format_bytes(unpacked_bytes)} once unpacked"

@@ -14,6 +14,7 @@ from bundler.report import built_lines, inspect_lines, verified_lines
 from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
+from installer.bundle.hostneeds import HostNeeds
 from installer.bundle.mediatypes import HELM_CHART
 from installer.bundle.source import Source
 from installer.bundle.verify import Verified
@@ -96,7 +97,7 @@ def test_inspect_shows_the_add_ons(told_by: str, told: str) -> None:
     index = replace(
         index,
         files=(*index.files, helm),
-        addons=(replace(FLANNEL, images_told_by=told_by),),
+        addons=(replace(FLANNEL, images_told_by=told_by, needs=("base",), host=HostNeeds(("iscsiadm",))),),
         blobs=(*index.blobs, chart),
     )
     lines = list(inspect_lines(index, IDENTITY))
@@ -104,6 +105,10 @@ def test_inspect_shows_the_add_ons(told_by: str, told: str) -> None:
     assert lines[begin + 1].split()[:3] == ["flannel", "v0.28.9", "cni"]
     assert lines[begin + 1].endswith("kube-flannel  chart first-seen")
     assert told in lines[begin + 2]
+    assert [line.strip() for line in lines[begin + 3 : begin + 5]] == [
+        "after base",
+        "on nodes of role cp,worker: iscsiadm",
+    ]
 
 
 def test_a_foreign_file_is_shown_without_its_control_characters() -> None:
