@@ -162,7 +162,7 @@ class _Walk:
             raise InputError(
                 "there is no such add-on in the catalogue",
                 where=where,
-                wanted=textwrap.fill(f"one of {known}", 70) if known else "one of those there are: none",
+                wanted=_listed(f"one of {known}") if known else "one of those there are: none",
                 got=name,
                 next_step="lay your own over the catalogue: --addon-file FILE, or --catalog DIR with addons/NAME.yaml",
             )
@@ -182,7 +182,7 @@ def find_version(addon: Addon, asked: str, *, where: str) -> AddonVersion:
     raise InputError(
         f"there is no such version of {addon.name} in the catalogue",
         where=where,
-        wanted=textwrap.fill(f"one of {known}", 70),
+        wanted=_listed(f"one of {known}"),
         got=asked or "none",
         next_step="lay a folder with this version over the catalogue: --catalog DIR",
     )
@@ -203,7 +203,7 @@ def shown_addon(asked: str, catalog: Catalog) -> ChosenAddon | None:
         raise InputError(
             "there is no such add-on or pod network in the catalogue",
             where=asked,
-            wanted=textwrap.fill(f"a version of Kubernetes, or one of {known}", 70),
+            wanted=_listed(f"a version of Kubernetes, or one of {known}"),
             got=name,
             next_step="bundle catalog list",
         )
@@ -239,3 +239,8 @@ def _demand_kubernetes(chosen: ChosenAddon, release: Release, where: str) -> Non
             got=release.version,
             next_step=f"build for such a release, or leave this {NOUNS[chosen.addon.kind]} out",
         )
+
+
+def _listed(text: str) -> str:
+    """``text`` in lines; a name with a hyphen stays whole."""
+    return textwrap.fill(text, 70, break_on_hyphens=False)

@@ -6,6 +6,7 @@ version it lists replaces or adds to the version below, and every problem is rep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ _SETTINGS = (
 )
 """What decides how an add-on is installed; a catalogue that gives any of them has a word in it."""
 _OF_RETIRED = {"schema", "name", "kind", "retired"}
+_CHART_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def read_addon(
@@ -128,7 +130,9 @@ def _chart_or_objects(
 
 
 def _chart(fields: Fields) -> Chart:
-    name, url = read_name(fields, "name"), fields.text("url")
+    name, url = fields.text("name"), fields.text("url")
+    if name and not _CHART_NAME.fullmatch(name):
+        fields.note("name", f"wanted lower-case letters, digits, '-' and '.', got {name[:100]!r}")
     rest = url.replace("{version}", "")
     if not url.startswith(("https://", "http://")) or "{" in rest or "}" in rest:
         fields.note("url", f"wanted an http(s) URL, perhaps with {{version}}, got {url!r}")
@@ -159,9 +163,9 @@ def _version(
     if below and "images" not in fields:
         images, catalogue = below.images, below.catalogue
     else:
-        images = fields.parsed_list("images", Reference.parse) if "images" in fields else ()
+        images = fields.parsed_list("images", Reference.parse) if "images" in fields else None
         catalogue = layer.name
-    if len(images) != len(set(images)):
+    if images and len(images) != len(set(images)):
         fields.note("images", "an image is listed twice")
     needs = _needs(fields) if "needs" in fields else below.needs if below else None
     fields.finish()

@@ -58,14 +58,14 @@ class Need:
 class AddonVersion:
     """One version of an add-on. ``source`` is its chart's; ``digest`` is ``None`` where nobody publishes a checksum.
 
-    ``images`` are those the add-on may pull, told by ``catalogue``; none where nobody looked. ``chart`` and ``needs``
-    are ``None`` where they are the add-on's own.
+    ``images`` are those the add-on may pull, told by ``catalogue``; ``None`` where nobody looked. ``chart`` and
+    ``needs`` are ``None`` where they are the add-on's own.
     """
 
     version: str
     source: Source
     digest: Digest | None
-    images: tuple[Reference, ...]
+    images: tuple[Reference, ...] | None
     catalogue: str
     chart: Chart | None = None
     needs: tuple[Need, ...] | None = None

@@ -107,17 +107,17 @@ def _required(chosen: ChosenAddon, named: frozenset[Reference] | None, site: str
     :class:`InputError`: the list is stale, and what helm does not show may be missing from it, too.
     """
     addon, version = chosen.addon, chosen.version
-    unlisted = sorted((named or frozenset()) - set(version.images), key=str)
-    if version.images and (site or not unlisted):
+    unlisted = sorted((named or frozenset()) - set(version.images or ()), key=str)
+    if version.images is not None and (site or not unlisted):
         further = addon_images(addon, version, unlisted)
         return (*addon_images(addon, version), *(replace(image, catalogue=site or "") for image in further))
     where = f"chart {chosen}, {version.source.origin}"
     place = f"{FOLDERS[addon.kind]}/{addon.name}.yaml, versions.{version.version}.images"
-    if version.images:
+    if version.images is not None:
         raise InputError(
             "the chart uses images that the catalogue does not list",
             where=where,
-            wanted="\n".join(map(str, version.images)),
+            wanted="\n".join(map(str, version.images)) or "none",
             got="\n".join(map(str, unlisted)),
             next_step=f"list them in a folder of yours (--catalog DIR): {place}",
         )

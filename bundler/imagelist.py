@@ -53,7 +53,7 @@ def addon_images(
     addon: Addon, version: AddonVersion, references: Iterable[Reference] | None = None
 ) -> tuple[RequiredImage, ...]:
     """The images of one version of an add-on: ``references``, or those the catalogue lists."""
-    chosen = version.images if references is None else references
+    chosen = (version.images or ()) if references is None else references
     return tuple(RequiredImage(reference, addon.name, addon.roles, version.catalogue) for reference in chosen)
 
 
@@ -94,7 +94,7 @@ def render_image_list(release: Release) -> str:
 
 def render_addon_list(addon: Addon, version: AddonVersion) -> str:
     """The text of ``<name>-<version>.txt`` in ``image-lists/cni`` or ``image-lists/addons``."""
-    lines = sorted(str(image) for image in version.images)
+    lines = sorted(str(image) for image in version.images or ())
     chart = version.chart or addon.chart
     what = f"the chart {chart.name}" if chart else addon.name
     return "\n".join([f"# Images of {what} {version.version}.", *lines, ""])

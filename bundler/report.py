@@ -210,12 +210,20 @@ def addon_lines(chosen: ChosenAddon) -> Iterator[str]:
         yield f"  needs      {', '.join(map(str, chosen.needs))}"
     if addon.host:
         named = (*addon.host.commands, *addon.host.modules, *addon.host.units)
-        yield from textwrap.wrap(f"  on a node  {', '.join(named)}", 80, subsequent_indent=" " * 13)
-    yield from textwrap.wrap(f"  ready      {', '.join(addon.ready)}", 80, subsequent_indent=" " * 13)
+        yield from _wrapped(f"  on a node  {', '.join(named)}")
+    yield from _wrapped(f"  ready      {', '.join(addon.ready)}")
     for note in addon.notes:
-        yield from textwrap.wrap(f"  note       {note}", 80, subsequent_indent=" " * 13)
-    yield "images" if version.images else "images as helm renders them; the catalogue lists none"
-    yield from (f"  {image}" for image in version.images)
+        yield from _wrapped(f"  note       {note}")
+    if version.images is None:
+        yield "images as helm renders them; the catalogue lists none"
+    else:
+        yield "images" if version.images else "images: it uses none"
+    yield from (f"  {image}" for image in version.images or ())
+
+
+def _wrapped(line: str) -> list[str]:
+    """A row of :func:`addon_lines` in 80 columns; a name with a hyphen stays whole."""
+    return textwrap.wrap(line, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def _chart_told(chosen: ChosenAddon) -> str:

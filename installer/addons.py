@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from installer.bundle.addon import BundledAddon
@@ -47,7 +49,9 @@ def cluster_facts(
         "kubeProxyReplacement": "true" if proxy_mode == "none" else "false",
         "kubernetes": f"v{kubernetes.lstrip('v')}",
         "nodeLocalDNS": config.dns.node_local_address,
-        "nodeNetwork": _network_of(node.address, addresses),
+        "nodeNames": _names_of(config),
+        "nodeNetwork": str(_network_of(node.address, addresses).network_address),
+        "nodePrefixes": ",".join(_prefixes_of(config, _network_of(node.address, addresses))),
         "podMTU": str(pod_mtu_bytes(node.address, addresses)),
         "podSubnet": config.pod_subnet,
         "proxyMode": proxy_mode,
@@ -147,14 +151,30 @@ def pod_mtu_bytes(address: str, addresses: Iterable[Address]) -> int:
     return (found or _ETHERNET_MTU_BYTES) - _VXLAN_OVERHEAD_BYTES
 
 
-def _network_of(address: str, addresses: Iterable[Address]) -> str:
-    """The first address of the network that ``address`` is in: where the way to it leads, the other nodes are.
+def _names_of(config: ClusterConfig) -> str:
+    """A regular expression of what nodes can be called: as in ``nodes``, or anything where that leaves workers out."""
+    if any(node.role == "worker" for node in config.nodes):
+        return f"^({'|'.join(re.escape(node.name) for node in config.nodes)})$"
+    return ".*"
 
-    A node's own address would not do, as the way to that leads nowhere; nor the default route, which may not exist.
+
+def _prefixes_of(config: ClusterConfig, network: IPv4Network | IPv6Network) -> Iterator[str]:
+    """The networks that nodes' addresses are in: this node's, and each address in ``nodes`` that is in another one."""
+    yield str(network)
+    for node in config.nodes:
+        if (address := ipaddress.ip_address(node.address)) not in network:
+            yield str(ipaddress.ip_network(address))
+
+
+def _network_of(address: str, addresses: Iterable[Address]) -> IPv4Network | IPv6Network:
+    """The network that ``address`` is in, where the other nodes are, too.
+
+    Its first address leads to them. A node's own would not do, as the way to that leads nowhere; nor the default
+    route, which may not exist.
     """
     prefix_length = next((item.prefix_length for item in addresses if item.address == address), None)
     network = address if prefix_length is None else f"{address}/{prefix_length}"
-    return str(ipaddress.ip_network(network, strict=False).network_address)
+    return ipaddress.ip_network(network, strict=False)
 
 
 def _disagreeing(

@@ -61,7 +61,8 @@ kind: Deployment
 metadata: {name: cilium-operator, namespace: {{ .Release.Namespace }}}
 spec:
   replicas: {{ .Values.operator.replicas }}
-  template: {spec: {containers: [{name: operator, image: {{ include "operatorImage" .Values.operator.image | quote }}}]}}
+  template:
+    spec: {containers: [{name: operator, image: {{ include "operatorImage" .Values.operator.image | quote }}}]}
 {{- if .Values.envoy.enabled }}
 ---
 apiVersion: apps/v1
@@ -88,5 +89,72 @@ def cilium(version: str = "9.9.9") -> bytes:
             "cilium/values.yaml": _CILIUM_VALUES,
             "cilium/templates/_helpers.tpl": _CILIUM_HELPERS,
             "cilium/templates/objects.yaml": _CILIUM_OBJECTS,
+        }
+    )
+
+
+_CALICO_VALUES = """installation: {enabled: true, kubernetesProvider: "", imagePullSecrets: []}
+apiServer: {enabled: true}
+goldmane: {enabled: true}
+whisker: {enabled: true}
+tigeraOperator: {image: tigera/operator, version: v9.9.9, registry: quay.io}
+calicoctl: {image: docker.io/calico/ctl, tag: v9.9.9}
+kubeletVolumePluginPath: /var/lib/kubelet
+kubernetesServiceEndpoint: {host: "", port: "6443"}
+"""
+_CALICO_OBJECTS = """{{- $spec := omit .Values.installation "enabled" }}
+{{- $_ := set $spec "kubeletVolumePluginPath" .Values.kubeletVolumePluginPath }}
+apiVersion: operator.tigera.io/v1
+kind: Installation
+metadata: {name: default}
+spec:
+{{ $spec | toYaml | indent 2 }}
+{{- range $kind := list "Goldmane" "Whisker" }}
+{{- if (index $.Values (lower $kind)).enabled }}
+---
+apiVersion: operator.tigera.io/v1
+kind: {{ $kind }}
+metadata: {name: default}
+{{- end }}
+{{- end }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tigera-operator, namespace: {{ .Release.Namespace }}}
+spec:
+  template:
+    spec:
+      containers:
+      {{- with .Values.tigeraOperator }}
+      - {name: operator, image: "{{ .registry }}/{{ .image }}:{{ .version }}"}
+      {{- end }}
+{{- if .Values.kubernetesServiceEndpoint.host }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kubernetes-services-endpoint, namespace: {{ .Release.Namespace }}}
+data: {KUBERNETES_SERVICE_HOST: {{ .Values.kubernetesServiceEndpoint.host | quote }}}
+{{- end }}
+"""
+_CALICO_DEFINITION = """apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: imagesets.operator.tigera.io}
+spec:
+  versions:
+  - schema:
+      openAPIV3Schema:
+        properties: {spec: {properties: {images: {items: {properties: {image: {type: string}}}}}}}
+        example: {image: "name of an image, as calico/node"}
+"""
+
+
+def calico(version: str = "v9.9.9") -> bytes:
+    """An operator with its images compiled in: the chart names only its own, and definitions speak of images."""
+    return packed(
+        {
+            "tigera-operator/Chart.yaml": about("tigera-operator", version),
+            "tigera-operator/values.yaml": _CALICO_VALUES,
+            "tigera-operator/crds/imagesets.yaml": _CALICO_DEFINITION,
+            "tigera-operator/templates/objects.yaml": _CALICO_OBJECTS,
         }
     )

@@ -35,11 +35,11 @@ def rendered(
     facts: Mapping[str, str] | None = None,
     kubernetes: str = "1.30.14",
 ) -> str:
-    """What helm makes of ``chart``, with an operator's ``own`` values over ``values`` and ``facts`` over the sample's."""
+    """What helm makes of ``chart``, with the operator's ``own`` values over ``values``, ``facts`` over the sample's."""
     known = {**SAMPLE, "kubernetes": f"v{kubernetes}", **(facts or {})}
     filled = chart.with_name(f"{chart.name}.values.json")
     filled.write_text(json.dumps(fill(merged(values, own or {}), known)))
-    argv = [real_helm(), "template", name, chart, "--namespace", namespace, "--values", filled]
+    argv = [str(real_helm()), "template", name, str(chart), "--namespace", namespace, "--values", str(filled)]
     argv += ["--kube-version", f"v{kubernetes}", "--include-crds", "--skip-tests"]
     environment = {"HOME": str(chart.parent), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)

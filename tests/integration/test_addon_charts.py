@@ -13,27 +13,31 @@ from typing import Any
 import pytest
 import yaml
 
+from bundler.addon_types import FOLDERS, Addon
 from bundler.catalog import Catalog
-from bundler.catalog_types import Addon
-from bundler.charts import images_in
+from installer.bundle.rendered import images_in
 from installer.bundle.values import SAMPLE
-from tests.fakes import network_charts
+from tests.fakes import addon_charts, network_charts
 from tests.fakes.network_charts import DIGEST
 from tests.integration.rendering import rendered
 
 CATALOG = Catalog.load()
+ADDONS = {name: CATALOG.addon(kind, name) for kind in FOLDERS for name in CATALOG.offered(kind)}
 CHARTS = Path(os.environ.get("AIRGAP_BUNDLE_CHARTS", "/nonexistent"))
 
 
-def given() -> list[tuple[str, str]]:
-    """Each add-on and version whose chart the folder has."""
-    addons = [CATALOG.network(name) for name in CATALOG.networks()]
-    versions = ((addon, version) for addon in addons for version in addon.versions)
-    return [(addon.name, version) for addon, version in versions if chart_path(addon, version).is_file()]
-
-
 def chart_path(addon: Addon, version: str) -> Path:
-    return CHARTS / f"{addon.chart}-{version}.tgz"
+    """Where the folder would have the chart."""
+    chart = addon.versions[version].chart or addon.chart
+    return CHARTS / f"{chart.name if chart else addon.name}-{version}.tgz"
+
+
+GIVEN = [
+    (name, version)
+    for name, addon in ADDONS.items()
+    for version in addon.versions
+    if chart_path(addon, version).is_file()
+]
 
 
 def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -43,24 +47,36 @@ def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def render(name: str, data: bytes, folder: Path, **more: Any) -> str:
-    addon = CATALOG.network(name)
+    """The chart ``data`` with the values of the add-on ``name``."""
+    addon = ADDONS[name]
     chart = folder / "chart.tgz"
     chart.write_bytes(data)
     return rendered(chart, addon.name, addon.namespace, addon.values, **more)
 
 
-@pytest.mark.skipif(not given(), reason="AIRGAP_BUNDLE_CHARTS names no folder with charts of the catalogue")
-@pytest.mark.parametrize(("name", "version"), given())
+def render_objects(name: str, folder: Path, **more: Any) -> str:
+    """The catalogue's own template of ``name``, at the default version."""
+    addon = ADDONS[name]
+    assert addon.objects is not None
+    return render(name, addon_charts.of_objects(name, addon.default, addon.objects.text), folder, **more)
+
+
+def images(text: str) -> list[str]:
+    return [str(image) for image in images_in(text, where="here")]
+
+
+@pytest.mark.skipif(not GIVEN, reason="AIRGAP_BUNDLE_CHARTS names no folder with charts of the catalogue")
+@pytest.mark.parametrize(("name", "version"), GIVEN)
 def test_an_upstream_chart_names_no_image_that_the_catalogue_lacks(name: str, version: str, tmp_path: Path) -> None:
-    addon = CATALOG.network(name)
+    addon = ADDONS[name]
     text = render(name, chart_path(addon, version).read_bytes(), tmp_path)
-    assert set(images_in(text, where=name)) <= set(addon.versions[version].images)
-    assert {tuple(ready.split("/")) for ready in addon.ready} <= {(kind.lower(), name) for kind, name in objects(text)}
+    assert set(images(text)) <= set(map(str, addon.versions[version].images or ()))
+    shown = {f"{kind.lower()}/{name}" for kind, name in objects(text)}
+    assert {ready for ready in addon.ready if ready.count("/") == 1 and not ready.startswith("crd/")} <= shown
 
 
 def test_cilium_s_images_are_named_by_tag_and_digest(tmp_path: Path) -> None:
-    text = render("cilium", network_charts.cilium(), tmp_path)
-    assert [str(image) for image in images_in(text, where="here")] == [
+    assert images(render("cilium", network_charts.cilium(), tmp_path)) == [
         f"quay.io/cilium/cilium-envoy:v1.36.9-1782267392-edeb@{DIGEST}",
         f"quay.io/cilium/cilium:v9.9.9@{DIGEST}",
         f"quay.io/cilium/operator-generic:v9.9.9@{DIGEST}",
@@ -94,3 +110,97 @@ def test_what_cilium_renders_to_is_the_same_each_time_unless_hubble_is_on(tmp_pa
     assert render("cilium", data, tmp_path) == render("cilium", data, tmp_path)
     hubble = {"hubble": {"enabled": True}}
     assert render("cilium", data, tmp_path, own=hubble) != render("cilium", data, tmp_path, own=hubble)
+
+
+def test_trap_17_calico_s_operator_is_told_to_tunnel_every_packet_of_a_pod(tmp_path: Path) -> None:
+    text = render("calico", network_charts.calico(), tmp_path)
+    found = objects(text)
+    spec = found["Installation", "default"]["spec"]
+    (pool,) = spec["calicoNetwork"]["ipPools"]
+    assert (pool["cidr"], pool["encapsulation"]) == (SAMPLE["podSubnet"], "VXLAN")
+    assert spec["calicoNetwork"]["bgp"] == "Disabled"
+    assert "CrossSubnet" not in text
+    assert (spec["registry"], spec["kubeletVolumePluginPath"]) == ("quay.io/", "None")
+    assert not {kind for kind, _ in found} & {"Goldmane", "Whisker", "ConfigMap"}
+
+
+def test_calico_s_chart_shows_its_operator_only_and_a_definition_s_text_is_no_image(tmp_path: Path) -> None:
+    text = render("calico", network_charts.calico(), tmp_path)
+    assert "imagesets.operator.tigera.io" in text
+    assert images(text) == ["quay.io/tigera/operator:v9.9.9"]
+
+
+def test_a_chart_within_a_chart_counts_where_it_is_on(tmp_path: Path) -> None:
+    text = render("argo-cd", addon_charts.argo_cd(), tmp_path)
+    assert images(text) == ["example.org/hook:1", "quay.io/argoproj/argocd:v9.9.9"]
+    assert ("Deployment", "argocd-server") in objects(text)
+    on = render("argo-cd", addon_charts.argo_cd(), tmp_path, own={"redis-ha": {"enabled": True}})
+    assert "ecr-public.aws.com/docker/library/redis:8.2.3-alpine" in images(on)
+
+
+def test_longhorn_asks_no_server_and_names_images_that_no_render_shows(tmp_path: Path) -> None:
+    text = render("longhorn", addon_charts.longhorn(), tmp_path)
+    settings = yaml.safe_load(objects(text)["ConfigMap", "longhorn-default-setting"]["data"]["default-setting.yaml"])
+    assert settings == {"upgrade-checker": False, "allow-collecting-longhorn-usage-metrics": False}
+    assert images(text) == ["docker.io/longhornio/longhorn-manager:v9.9.9"]
+    assert "docker.io/longhornio/longhorn-engine:v9.9.9" in text
+    assert not any(kind == "Job" for kind, _ in objects(text))
+
+
+def test_trap_24_metrics_server_believes_only_the_cluster_s_ca(tmp_path: Path) -> None:
+    data = addon_charts.metrics_server()
+    text = render("metrics-server", data, tmp_path)
+    (container,) = objects(text)["Deployment", "metrics-server"]["spec"]["template"]["spec"]["containers"]
+    assert "--kubelet-insecure-tls" not in container["args"]
+    assert "--kubelet-preferred-address-types=InternalIP" in container["args"]
+    assert text == render("metrics-server", data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bound"),
+    [
+        ("iptables", ["169.254.20.10", "10.96.0.10"]),
+        ("ipvs", ["169.254.20.10"]),
+        ("nftables", ["169.254.20.10"]),
+        ("none", ["169.254.20.10"]),
+    ],
+)
+def test_trap_20_a_node_s_dns_cache_asks_coredns_and_never_an_address_of_its_own(
+    mode: str, bound: list[str], tmp_path: Path
+) -> None:
+    found = objects(render_objects("node-local-dns", tmp_path, facts={"proxyMode": mode}))
+    lines = [line.split() for line in found["ConfigMap", "node-local-dns"]["data"]["Corefile"].splitlines()]
+    assert [line[1:] for line in lines if line[0] == "bind"] == [bound]
+    # The program puts the address of the Service it is given here in place of the word.
+    assert [line[1:] for line in lines if line[0] == "forward"] == [[".", "__PILLAR__CLUSTER__DNS__", "{"]]
+    (container,) = found["DaemonSet", "node-local-dns"]["spec"]["template"]["spec"]["containers"]
+    assert "-upstreamsvc=kube-dns-upstream" in container["args"]
+    assert f"-localip={','.join(bound)}" in container["args"]
+    upstream = found["Service", "kube-dns-upstream"]["spec"]
+    assert upstream["selector"] == {"k8s-app": "kube-dns"}
+    assert "clusterIP" not in upstream
+
+
+def test_trap_21_how_long_a_node_s_dns_cache_keeps_what_is_settable(tmp_path: Path) -> None:
+    own = {"cache": {"denial": {"seconds": 2}, "success": {"seconds": 60}}}
+    before, after = render_objects("node-local-dns", tmp_path), render_objects("node-local-dns", tmp_path, own=own)
+    assert "success 9984 30\n" in before
+    assert "denial 9984 5\n" in before
+    assert "prefetch 100 60s 15%\n" in before
+    assert "success 9984 60\n" in after
+    assert "denial 9984 2\n" in after
+
+
+def test_a_node_s_dns_cache_can_have_an_ipv6_address(tmp_path: Path) -> None:
+    found = objects(render_objects("node-local-dns", tmp_path, facts={"nodeLocalDNS": "fd00:20::10"}))
+    assert "health [fd00:20::10]:8080" in found["ConfigMap", "node-local-dns"]["data"]["Corefile"]
+
+
+def test_the_pod_that_makes_a_local_volume_has_an_image_with_a_tag_that_is_carried(tmp_path: Path) -> None:
+    text = render_objects("local-path-provisioner", tmp_path)
+    helper = yaml.safe_load(objects(text)["ConfigMap", "local-path-config"]["data"]["helperPod.yaml"])
+    (container,) = helper["spec"]["containers"]
+    addon = ADDONS["local-path-provisioner"]
+    listed = set(map(str, addon.versions[addon.default].images or ()))
+    assert {*images(text), container["image"]} == listed
+    assert container["imagePullPolicy"] == "IfNotPresent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from installer.bundle.addon import BundledAddon
 from installer.bundle.values import SAMPLE, merged
 from installer.config import ClusterConfig
 from installer.dns import DnsSettings
-from installer.endpoint import ApiEndpoint
+from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.errors import InputError
 from installer.facts import Address
 from installer.render.kubeadm import NodeIdentity
@@ -36,7 +37,17 @@ def values(own: dict[str, Any], addon: BundledAddon = FLANNEL) -> dict[str, Any]
 
 def test_every_fact_that_values_may_name_is_known_of_a_cluster() -> None:
     found = known()
-    assert found == dict(SAMPLE) | {"apiHost": "10.0.24.31", "nodeNetwork": "10.0.24.0"}
+    here = {"apiHost": "10.0.24.31", "nodeNetwork": "10.0.24.0", "nodePrefixes": "10.0.24.0/22"}
+    assert found == dict(SAMPLE) | here
+
+
+def test_what_nodes_can_be_called_and_where_they_are_is_what_cluster_yaml_names() -> None:
+    cp = (ClusterNode("cp-1", "10.0.24.31", "cp"), ClusterNode("cp.2", "10.9.0.2", "cp"))
+    found = known(replace(CONFIG, nodes=cp))
+    assert (found["nodeNames"], found["nodePrefixes"]) == (".*", "10.0.24.0/22,10.9.0.2/32")
+    names = re.compile(known(replace(CONFIG, nodes=(*cp, ClusterNode("w-1", "10.0.24.40", "worker"))))["nodeNames"])
+    assert all(names.search(name) for name in ("cp-1", "cp.2", "w-1"))
+    assert not any(names.search(name) for name in ("cp-12", "cpx2", "other"))
 
 
 def test_facts_follow_cluster_yaml() -> None:

@@ -81,7 +81,7 @@ def test_a_version_is_taken_as_asked(asked: str) -> None:
 def test_unknown_names_and_versions_are_answered_with_those_there_are() -> None:
     with pytest.raises(InputError) as caught:
         resolve(replace(REQUEST, cni="weave"), BUILT_IN, Outside())
-    assert caught.value.wanted == "one of none, cilium, flannel"
+    assert caught.value.wanted == "one of none, calico, cilium, flannel"
     with pytest.raises(InputError) as caught:
         resolve(replace(REQUEST, cni="flannel@1"), BUILT_IN, Outside())
     assert (caught.value.wanted or "").startswith("one of v0.28.9, v0.28.8, ")

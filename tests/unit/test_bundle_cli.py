@@ -38,6 +38,7 @@ def test_lists_every_minor_with_its_newest_patch() -> None:
     assert [line.split()[0] for line in kubernetes.splitlines()[1:]] == [f"1.{n}" for n in range(28, 37)]
     assert "1.30.14" in kubernetes
     listed = [line.split()[:3] for line in networks.partition("add-ons")[0].splitlines()[1:]]
+    assert ["cilium", "1.18.12", "59"] in listed
     assert ["flannel", "v0.28.9", "36"] in listed
     assert ["canal", "not", "offered:"] in listed
     assert max(len(line) for line in result.output.splitlines()) <= 80
@@ -69,7 +70,7 @@ def test_shows_a_pod_network_and_an_add_on_of_ones_own(tmp_path: Path) -> None:
     ):
         assert told in result.output
     listed = run("catalog", "list", "--catalog", str(folder)).output
-    assert "add-ons, each with the version that --addon NAME takes\nmine " in listed
+    assert "\nmine " in listed.partition("add-ons, each with the version that --addon NAME takes")[2]
     result = run("catalog", "show", "canal")
     assert (result.exit_code, "ask for calico" in " ".join(result.stderr.split())) == (2, True)
 
@@ -99,7 +100,7 @@ def test_the_built_in_catalogue_is_complete() -> None:
         (["build"], "either --k8s VERSION or --lock FILE"),
         (["build", "--k8s", "1.30", "--lock", "x.json"], "both"),
         (["lock"], "--k8s VERSION"),
-        (["build", "--k8s", "1.30", "--cni", "weave"], "one of none, cilium, flannel"),
+        (["build", "--k8s", "1.30", "--cni", "weave"], "one of none, calico, cilium, flannel"),
         (["build", "--k8s", "1.30", "--cni", "flannel@0.1.0"], "v0.28.9"),
         (["build", "--k8s", "1.30", "--cni", "canal"], "canal is not offered"),
         (["build", "--k8s", "1.30", "--addon", "flannel"], "--cni flannel"),
