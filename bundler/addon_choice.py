@@ -14,7 +14,7 @@ from bundler.errors import FormatError, InputError
 from bundler.versions import newest_charts_first, without_v
 
 NO_NETWORK = "none"
-DEFAULT_NETWORK = NO_NETWORK
+DEFAULT_NETWORK = "cilium"
 """What ``--cni`` is when nobody says anything."""
 
 

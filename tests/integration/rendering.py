@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from installer.addons import merged
-from installer.bundle.values import SAMPLE, fill
+from installer.bundle.values import SAMPLE, fill, merged
 from tests.lab.profiles import compiled
 from tests.lab.toolchain import built_already
 

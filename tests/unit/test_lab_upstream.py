@@ -224,7 +224,7 @@ def test_a_chart_of_the_lab_names_every_image_with_its_digest() -> None:
 def test_a_list_of_other_images_is_refused() -> None:
     known = cilium.version()
     with pytest.raises(LabError, match="other images") as caught:
-        cilium.references(replace(known, images=known.images[:1]))
+        cilium.references(replace(known, images=(known.images or ())[:1]))
     assert "cilium" in (caught.value.where or "")
 
 

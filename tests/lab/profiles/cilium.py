@@ -35,7 +35,7 @@ def version() -> AddonVersion:
 
 def references(known: AddonVersion) -> dict[str, Reference]:
     """The catalogue's references of the images that are served, by :data:`IMAGES`."""
-    found = {image.repository.rpartition("/")[2]: image for image in known.images}
+    found = {image.repository.rpartition("/")[2]: image for image in known.images or ()}
     if missing := [name for name in IMAGES if name not in found or not found[name].tag]:
         raise LabError("the catalogue lists other images", where=f"{NAME} {known.version}", wanted=", ".join(missing))
     return {name: found[name] for name in IMAGES}
