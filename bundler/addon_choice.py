@@ -15,7 +15,7 @@ from bundler.versions import newest_charts_first, without_v
 
 NO_NETWORK = "none"
 DEFAULT_NETWORK = "cilium"
-"""What ``--cni`` is when nobody says anything."""
+"""What ``--cni`` is when nobody says anything and no add-on brings a pod network."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def chosen_addons(
     The pod network is first, and what an add-on needs stands before it. Raises :class:`InputError` naming what there
     is, or what does not go together.
     """
-    asks = (*_network(cni, catalog), *(_named(text, catalog) for text in addons), *_in_files(catalog))
-    known: dict[str, _Ask] = {}
-    while (walk := _Walk(catalog, dict(known)).through(asks)).versions != known:
-        known = walk.versions  # a version that only a need names holds for those who asked before it, too
+    asks = (*(_named(text, catalog) for text in addons), *_in_files(catalog))
+    walk = _walked(asks, catalog)
+    if cni is not None or not any(item.addon.kind == "cni" for item in walk.chosen.values()):
+        walk = _walked((*_network(DEFAULT_NETWORK if cni is None else cni, catalog), *asks), catalog)
     chosen = tuple(walk.chosen.values())
     _demand_one_network(cni, chosen, walk.wanted_by)
     for item in chosen:
@@ -67,10 +67,14 @@ def chosen_addons(
     return chosen
 
 
-def _network(cni: str | None, catalog: Catalog) -> Iterator[_Ask]:
-    if cni is None and any(file.kind == "cni" for file in catalog.addon_files):
-        return
-    asked = DEFAULT_NETWORK if cni is None else cni
+def _walked(asks: Sequence[_Ask], catalog: Catalog) -> _Walk:
+    known: dict[str, _Ask] = {}
+    while (walk := _Walk(catalog, dict(known)).through(asks)).versions != known:
+        known = walk.versions  # a version that only a need names holds for those who asked before it, too
+    return walk
+
+
+def _network(asked: str, catalog: Catalog) -> Iterator[_Ask]:
     if asked == NO_NETWORK:
         return
     name = asked.partition("@")[0]

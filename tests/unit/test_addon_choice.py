@@ -45,18 +45,22 @@ def site(tmp_path: Path, *documents: dict[str, Any]) -> Catalog:
     return overlaid(tmp_path / "site", {f"{folders[it['kind']]}/{it['name']}.yaml": it for it in documents})
 
 
-def chosen(catalog: Catalog, *addons: str, cni: str | None = None) -> list[str]:
+def chosen(catalog: Catalog, *addons: str, cni: str | None = "none") -> list[str]:
     return [str(item) for item in chosen_addons(cni, addons, catalog, RELEASE)]
 
 
-def refused(catalog: Catalog, *addons: str, cni: str | None = None) -> InputError:
+def refused(catalog: Catalog, *addons: str, cni: str | None = "none") -> InputError:
     with pytest.raises(InputError) as caught:
         chosen(catalog, *addons, cni=cni)
     return caught.value
 
 
-def test_nothing_is_carried_unless_asked_for() -> None:
-    assert chosen(Catalog.load()) == chosen(Catalog.load(), cni="none") == []
+def test_cilium_is_carried_unless_something_else_is_asked_for(tmp_path: Path) -> None:
+    catalog = site(tmp_path, addon("plain"))
+    (network,) = chosen(catalog, cni=None)
+    assert network == f"cilium {catalog.addon('cni', 'cilium').default}"
+    assert chosen(catalog, "plain", cni=None) == [network, "plain 1.0.0"]
+    assert chosen(catalog, cni="none") == []
 
 
 def test_the_pod_network_is_first_and_needs_stand_before_what_needs_them(tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ def test_two_pod_networks_are_refused_naming_who_wants_which(tmp_path: Path) -> 
     error = refused(catalog, "policies", cni="flannel")
     assert error.message == "a cluster has one pod network"
     assert error.got == "flannel (--cni flannel)\nnet (policies 1.0.0, needs)"
-    assert chosen(catalog, "policies") == ["net 1.0.0", "policies 1.0.0"]
+    assert chosen(catalog, "policies", cni=None) == ["net 1.0.0", "policies 1.0.0"]
     assert refused(catalog, "policies", cni="none").got == "net (policies 1.0.0, needs)"
 
 
@@ -180,21 +184,21 @@ def test_a_file_of_ones_own_is_carried(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, {"mine.yaml": addon("mine", needs=["base"]), "base.yaml": addon("base")})
     catalog = Catalog.load((), (folder / "mine.yaml", folder / "base.yaml"))
     assert chosen(catalog) == ["base 1.0.0", "mine 1.0.0"]
-    (_, mine) = chosen_addons(None, ("mine",), catalog, RELEASE)
+    (_, mine) = chosen_addons("none", ("mine",), catalog, RELEASE)
     assert (mine.addon.catalogue, mine.version.catalogue) == ("mine.yaml", "mine.yaml")
 
 
 def test_a_file_laid_over_the_catalogue_gives_only_what_differs(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, {"ours.yaml": {"schema": 1, "name": "flannel", "default": "v0.28.8"}})
     catalog = Catalog.load((), (folder / "ours.yaml",))
-    assert chosen(catalog) == chosen(catalog, cni="flannel") == ["flannel v0.28.8"]
+    assert chosen(catalog, cni=None) == chosen(catalog, cni="flannel") == ["flannel v0.28.8"]
     assert refused(catalog, cni="none").got == f"flannel (--addon-file {folder / 'ours.yaml'})"
 
 
 def test_a_pod_network_in_a_file_stands_for_cni(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, {"net.yaml": addon("net", kind="cni")})
     catalog = Catalog.load((), (folder / "net.yaml",))
-    assert chosen(catalog) == ["net 1.0.0"]
+    assert chosen(catalog, cni=None) == ["net 1.0.0"]
     assert "flannel (--cni flannel)" in (refused(catalog, cni="flannel").got or "")
 
 

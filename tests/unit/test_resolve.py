@@ -25,7 +25,7 @@ B = TypeVar("B")
 AMD64 = Platform("linux/amd64")
 ARM64 = Platform("linux/arm64")
 BUILT_IN = Catalog.load()
-REQUEST = BuildRequest("1.30", (AMD64,), zstd="1.5.7")
+REQUEST = BuildRequest("1.30", (AMD64,), zstd="1.5.7", cni="none")
 
 
 def listed(version: str) -> tuple[Reference, ...]:
