@@ -20,5 +20,5 @@ def test_make_demo_shows_the_main_job() -> None:
     )
     print(done.stdout)
     assert done.returncode == 0
-    for shown in ("./install --role cp", "What was real", "What was a stand-in", "For a real cluster"):
+    for shown in ("./install --role cp", "cilium/ready", "What was real", "What was a stand-in", "For a real cluster"):
         assert shown in done.stdout
