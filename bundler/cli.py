@@ -95,8 +95,8 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--k8s", metavar="VERSION", help="Kubernetes: 1.30 (its newest patch) or 1.30.14."),
         click.option("--arch", default="amd64", show_default=True, help="amd64, arm64, or amd64,arm64 for both."),
         click.option("--cni", metavar="NAME[@VERSION]",
-                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out, and is "
-                          "the default."),
+                     help="The pod network to carry (`bundle catalog list` names them); none leaves it out.  "
+                          "[default: cilium, or that of your --addon-file]"),
         click.option("--addon", multiple=True, metavar="NAME[@VERSION]",
                      help="An add-on to carry, with what it needs. May be repeated."),
         click.option("--addon-file", multiple=True, type=_path(), metavar="FILE",

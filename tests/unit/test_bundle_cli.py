@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from bundler.addon_choice import DEFAULT_NETWORK
 from bundler.cli import main
 from tests.unit.catalogue_folders import write_folder
 
@@ -127,6 +128,11 @@ def test_a_path_without_a_media_set_is_named(tmp_path: Path) -> None:
         result = run(verb, str(tmp_path))
         assert result.exit_code in (2, 4)
         assert str(tmp_path) in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["build", "lock"])
+def test_the_default_pod_network_is_told(verb: str) -> None:
+    assert f"[default: {DEFAULT_NETWORK}," in " ".join(run(verb, "--help").output.split())
 
 
 def test_every_verb_explains_itself() -> None:
