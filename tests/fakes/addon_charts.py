@@ -1,9 +1,62 @@
-"""Charts of our own in the shapes of other add-ons': sub-charts, images in settings and in texts, certificates."""
+"""Charts of our own in the shapes of upstream's: sub-charts, definitions, images in arguments, certificates."""
 
 from __future__ import annotations
 
 from tests.fakes.charts import about, packed
 
+_CALICO_VALUES = """installation: {enabled: true, kubernetesProvider: "", imagePullSecrets: []}
+apiServer: {enabled: true}
+goldmane: {enabled: true}
+whisker: {enabled: true}
+tigeraOperator: {image: tigera/operator, version: v9.9.9, registry: quay.io}
+calicoctl: {image: docker.io/calico/ctl, tag: v9.9.9}
+kubeletVolumePluginPath: /var/lib/kubelet
+kubernetesServiceEndpoint: {host: "", port: "6443"}
+"""
+_CALICO_OBJECTS = """{{- $spec := omit .Values.installation "enabled" }}
+{{- $_ := set $spec "kubeletVolumePluginPath" .Values.kubeletVolumePluginPath }}
+apiVersion: operator.tigera.io/v1
+kind: Installation
+metadata: {name: default}
+spec:
+{{ $spec | toYaml | indent 2 }}
+{{- range $kind := list "Goldmane" "Whisker" }}
+{{- if (index $.Values (lower $kind)).enabled }}
+---
+apiVersion: operator.tigera.io/v1
+kind: {{ $kind }}
+metadata: {name: default}
+{{- end }}
+{{- end }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tigera-operator, namespace: {{ .Release.Namespace }}}
+spec:
+  template:
+    spec:
+      containers:
+      {{- with .Values.tigeraOperator }}
+      - {name: operator, image: "{{ .registry }}/{{ .image }}:{{ .version }}"}
+      {{- end }}
+{{- if .Values.kubernetesServiceEndpoint.host }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kubernetes-services-endpoint, namespace: {{ .Release.Namespace }}}
+data: {KUBERNETES_SERVICE_HOST: {{ .Values.kubernetesServiceEndpoint.host | quote }}}
+{{- end }}
+"""
+_CALICO_DEFINITION = """apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: imagesets.operator.tigera.io}
+spec:
+  versions:
+  - schema:
+      openAPIV3Schema:
+        properties: {spec: {properties: {images: {items: {properties: {image: {type: string}}}}}}}
+        example: {image: "name of an image, as calico/node"}
+"""
 _ARGO_VALUES = """global: {image: {repository: quay.io/argoproj/argocd, tag: ""}}
 fullnameOverride: ""
 redis-ha: {enabled: false, image: {repository: ecr-public.aws.com/docker/library/redis, tag: 8.2.3-alpine}}
@@ -99,6 +152,18 @@ metadata: {name: metrics-server}
 data: {tls.crt: {{ $certificate.Cert | b64enc }}}
 {{- end }}
 """
+
+
+def calico(version: str = "v9.9.9") -> bytes:
+    """An operator with its images compiled in: the chart names only its own, and definitions speak of images."""
+    return packed(
+        {
+            "tigera-operator/Chart.yaml": about("tigera-operator", version),
+            "tigera-operator/values.yaml": _CALICO_VALUES,
+            "tigera-operator/crds/imagesets.yaml": _CALICO_DEFINITION,
+            "tigera-operator/templates/objects.yaml": _CALICO_OBJECTS,
+        }
+    )
 
 
 def argo_cd() -> bytes:

@@ -191,6 +191,15 @@ def test_an_overlay_without_a_list_takes_the_images_that_helm_shows(tmp_path: Pa
         resolve(REQUEST, catalog, Outside(text=None))
 
 
+def test_an_add_on_can_say_that_it_uses_no_image_and_helm_must_agree(tmp_path: Path) -> None:
+    catalog = site(tmp_path, default="v9.0.0", versions={"v9.0.0": {"images": []}})
+    lock = resolve(REQUEST, catalog, Outside(text=None))
+    assert not [image for image in lock.images if image.purpose == "flannel"]
+    with pytest.raises(InputError, match="does not list") as caught:
+        resolve(REQUEST, catalog, Outside(text=rendering("site.example/ours:1")))
+    assert (caught.value.wanted, caught.value.got) == ("none", "site.example/ours:1")
+
+
 def test_settings_of_an_overlay_are_named_as_its_word(tmp_path: Path) -> None:
     values = {"podCidr": "${podSubnet}", "flannel": {"backend": "host-gw"}}
     (addon,) = resolve(REQUEST, site(tmp_path, values=values), Outside()).addons
@@ -246,6 +255,7 @@ def test_a_pod_network_of_ones_own(tmp_path: Path) -> None:
         ({"retired": ""}, "retired: must not be empty"),
         ({"versions": {"v1.0.0": {"chart": {"name": "x"}}}}, "versions.v1.0.0.chart.url: missing"),
         ({"versions": {"v1.0.0": {"needs": [1]}}}, "versions.v1.0.0.needs: wanted a list of strings"),
+        ({"chart": {"name": "Flannel", "url": "https://x/"}}, "chart.name: wanted lower-case letters"),
         ({"chart": {"name": "flannel", "url": "ftp://x/{version}"}}, "chart.url: wanted an http(s) URL"),
         ({"chart": {"name": "flannel", "url": "https://x/{arch}"}}, "chart.url: wanted an http(s) URL"),
         ({"values": {"podCidr": "${podCIDR}"}}, "unknown fact ${podCIDR}"),
@@ -268,12 +278,12 @@ def test_says_where_an_addon_document_is_wrong(tmp_path: Path, fields: dict[str,
 
 
 def test_a_version_may_come_from_elsewhere_under_another_name(tmp_path: Path) -> None:
-    elsewhere = {"name": "flannel-ng", "url": "https://next.example/{version}/ng.tgz"}
+    elsewhere = {"name": "flannel.ng", "url": "https://next.example/{version}/ng.tgz"}
     catalog = site(tmp_path, versions={"v0.28.9": {"chart": elsewhere}})
     (addon,) = resolve(REQUEST, catalog, Outside()).addons
     assert addon.source.origin == "https://next.example/v0.28.9/ng.tgz"
     (chosen,) = chosen_addons("flannel", (), catalog, catalog.release("1.30"))
-    assert chosen.chart_name == "flannel-ng"
+    assert chosen.chart_name == "flannel.ng"
     (chosen,) = chosen_addons("flannel@v0.28.8", (), catalog, catalog.release("1.30"))
     assert (chosen.chart_name, "github.com" in chosen.version.source.origin) == ("flannel", True)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bundler.addon_choice import chosen_addons
 from bundler.addon_types import FOLDERS, Addon
 from bundler.catalog import Catalog
 from installer.addons import addon_notes, cluster_facts, values_of
@@ -94,6 +95,13 @@ def test_trap_34_flannel_says_that_it_ignores_network_policies() -> None:
     flannel = replace(FLANNEL, notes=ADDONS["flannel"].notes)
     told = list(addon_notes(replace(small_bundle().index, addons=(flannel,))))
     assert any("NetworkPolicy" in line for line in told)
+
+
+def test_calico_s_definitions_stand_before_it_where_its_chart_has_none() -> None:
+    release = CATALOG.release("1.34")
+    assert [str(chosen) for chosen in chosen_addons("calico", (), CATALOG, release)] == ["calico v3.31.7"]
+    chosen = chosen_addons("calico@v3.32.0", (), CATALOG, release)
+    assert [str(item) for item in chosen] == ["calico-crds v3.32.0", "calico v3.32.0"]
 
 
 @pytest.mark.parametrize("name", sorted(ADDONS))
