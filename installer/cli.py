@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from installer import __version__
+from installer.cnicommand import cni_group
 from installer.errors import InputError, OperatorError
 from installer.maintenance import VERBS
 from installer.terminal import say, say_end, say_error, screen, this_machine
@@ -100,7 +101,7 @@ def preflight(*, as_json: bool, **options: Any) -> None:
     check_only(this_machine(), _request(**options), screen(as_json=as_json))
 
 
-for _verb in (*VERBS, vip_probe):
+for _verb in (*VERBS, vip_probe, cni_group(MEDIA_VARIABLE)):
     cli.add_command(_verb)
 
 

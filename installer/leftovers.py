@@ -89,25 +89,26 @@ LEFTOVERS = (
     Leftover("file", "/etc/cni/net.d/05-cilium.conflist", "Cilium"),
 )
 
+EVERYBODY = frozenset(row.owner for row in LEFTOVERS)
 KEPT_WHILE_USED = ("CNI-ADMIN",)
 """Chains that a plugin makes for the administrator's rules: removed only where nobody wrote one."""
 LINK_KINDS = {"cali[0-9a-f]*": "veth", "lxc[0-9a-f]*": "veth", "lxc_health": "veth"}
 """What an interface of a row must be besides its name, where the name alone could be the site's."""
 
 
-def owner_of(kind: Kind, name: str) -> str | None:
-    """Who left the thing of this kind and name, or ``None``: then it is the site's."""
-    return next((row.owner for row in LEFTOVERS if row.fits(kind, name)), None)
+def owner_of(kind: Kind, name: str, owners: frozenset[str] = EVERYBODY) -> str | None:
+    """Who of ``owners`` left the thing of this kind and name, or ``None``: then it is the site's, or of another."""
+    return next((row.owner for row in LEFTOVERS if row.owner in owners and row.fits(kind, name)), None)
 
 
-def is_leftover_link(name: str, link_kind: str, bridge: str) -> bool:
+def is_leftover_link(name: str, link_kind: str, bridge: str, owners: frozenset[str] = EVERYBODY) -> bool:
     """Whether an interface was left behind: by its name and what it is, or as a port of such a bridge."""
     for row in LEFTOVERS:
-        if row.fits("link", name) and LINK_KINDS.get(row.mark, link_kind) == link_kind:
+        if row.owner in owners and row.fits("link", name) and LINK_KINDS.get(row.mark, link_kind) == link_kind:
             return True
-    return link_kind == "veth" and owner_of("port of", bridge) is not None
+    return link_kind == "veth" and owner_of("port of", bridge, owners) is not None
 
 
-def marks(kind: Kind) -> tuple[str, ...]:
+def marks(kind: Kind, owners: frozenset[str] = EVERYBODY) -> tuple[str, ...]:
     """The patterns of all rows of one kind."""
-    return tuple(row.mark for row in LEFTOVERS if row.kind == kind)
+    return tuple(row.mark for row in LEFTOVERS if row.kind == kind and row.owner in owners)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import pairwise
 
-from installer.leftovers import KEPT_WHILE_USED, owner_of
+from installer.leftovers import EVERYBODY, KEPT_WHILE_USED, owner_of
 from installer.wording import count
 
 Network = IPv4Network | IPv6Network
@@ -54,16 +54,17 @@ class Removals:
         return lines
 
 
-def removals(saved: str) -> Removals:
-    """What goes from the rules that ``iptables-save`` shows as ``saved``."""
+def removals(saved: str, owners: frozenset[str] = EVERYBODY) -> Removals:
+    """What goes of ``owners`` from the rules that ``iptables-save`` shows as ``saved``."""
     chains: dict[str, tuple[str, ...]] = {}
     rules: dict[str, tuple[str, ...]] = {}
     for table, lines in _tables(saved):
         used = {_words(line)[1] for line in lines if line.startswith("-A ")}
         named = [line[1:].split()[0] for line in lines if line.startswith(":")]
-        ours = [name for name in named if owner_of("chain", name) and not (name in KEPT_WHILE_USED and name in used)]
-        chains[table] = tuple(ours)
-        rules[table] = tuple(line for line in lines if line.startswith("-A ") and _goes(line, frozenset(ours)))
+        theirs = [name for name in named if owner_of("chain", name, owners)]
+        gone = frozenset(name for name in theirs if not (name in KEPT_WHILE_USED and name in used))
+        chains[table] = tuple(name for name in theirs if name in gone)
+        rules[table] = tuple(line for line in lines if line.startswith("-A ") and _goes(line, gone, owners))
     return Removals(chains, rules)
 
 
@@ -95,7 +96,7 @@ def _words(rule: str) -> list[str]:
         return [*rule.split(), ""]
 
 
-def _goes(rule: str, ours: frozenset[str]) -> bool:
+def _goes(rule: str, ours: frozenset[str], owners: frozenset[str]) -> bool:
     """Whether a rule outside our chains leads to one of them or is marked as one of ours."""
     words = _words(rule)
     if words[1] in ours:
@@ -103,7 +104,7 @@ def _goes(rule: str, ours: frozenset[str]) -> bool:
     for option, value in pairwise(words):
         if option in ("-j", "-g") and value in ours:
             return True
-        if option == "--comment" and owner_of("comment", value):
+        if option == "--comment" and owner_of("comment", value, owners):
             return True
     return False
 

@@ -21,6 +21,7 @@ from installer.execute import Phase, Plan, Step
 from installer.facts import NodeFacts
 from installer.foundcontainerd import FoundContainerd
 from installer.join import JoinFile
+from installer.networks import network_named
 from installer.nodeimages import node_images
 from installer.plan_endpoint import endpoint_steps
 from installer.proxymode import ProxyMode, decide
@@ -41,6 +42,7 @@ from installer.steps.imagestore import ImageStore
 from installer.steps.kernel import KernelModules, KernelSysctls, SwapOff
 from installer.steps.kubeadm import KubeadmInit, KubeadmJoin, KubeletNodeSettings
 from installer.steps.nodelocaldns import NodeLocalAsksOthers
+from installer.steps.oldnetwork import OnlyNetwork
 from installer.steps.pins import UnpinReplaced
 from installer.steps.registries import RegistryHosts
 from installer.steps.route import ServiceRoute
@@ -289,7 +291,10 @@ def _addon_phases(
     first = next((number for number, (kind, _) in enumerate(steps, start=1) if kind == "cni"), 0)
     network, others = (tuple(step for _, part in parts for step in part) for parts in (steps[:first], steps[first:]))
     registered = NodeRegistered(node.name, render.ADMIN_KUBECONFIG, _node_timeout_seconds(config))
-    before = (Phase("network", (registered, *network)),) if network else ()
+    carried = pod_network(index)
+    known_network = network_named(carried.name) if carried else None
+    alone = (OnlyNetwork(known_network),) if known_network else ()
+    before = (Phase("network", (registered, *alone, *network)),) if network else ()
     return (Phase("charts", charts),), before, (Phase("add-ons", others),) if others else ()
 
 

@@ -188,7 +188,7 @@ class HelmRelease:
         if found.status in helm.PENDING:
             selector = f"owner=helm,name={self.addon.name},status={found.status}"
             return [[*_KUBECTL, "delete", "secret", "--namespace", self.addon.namespace, "--selector", selector]]
-        return [helm.uninstall(self.addon)] if found.status in helm.ENDED else []
+        return [helm.uninstall(self.addon.name, self.addon.namespace)] if found.status in helm.ENDED else []
 
     def _upgrade(self) -> list[str]:
         return helm.upgrade(self.addon, chart_path(self.addon), values_path(self.addon), self.timeout_seconds)

@@ -76,9 +76,18 @@ def template(addon: BundledAddon, chart_path: str, values_path: str, kubernetes:
     return [HELM, *what, "--kube-version", f"v{kubernetes}", "--include-crds", "--skip-tests"]
 
 
-def uninstall(addon: BundledAddon) -> list[str]:
-    """The command that ends what was begun to be uninstalled, and its record."""
-    return [*_HELM, "uninstall", addon.name, "--namespace", addon.namespace]
+def uninstall(name: str, namespace: str) -> list[str]:
+    """The command that takes a release away, or ends what was begun to be, and its record."""
+    return [*_HELM, "uninstall", name, "--namespace", namespace]
+
+
+def namespaces_of(view: NodeView, name: str) -> tuple[str, ...]:
+    """Where the cluster has a release of this name, in whatever state; :class:`CommandError` if it cannot be asked."""
+    said = view.query([*_HELM, "list", "--all-namespaces", *_EVERY_STATE, "-o", "json"]).demand()
+    try:
+        return tuple(str(found["namespace"]) for found in json.loads(said.stdout) if found["name"] == name)
+    except (ValueError, KeyError, TypeError):
+        raise StepError("Helm's list of releases cannot be read", wanted="JSON", got=said.stdout[:300]) from None
 
 
 def _plain(values: Any) -> str:

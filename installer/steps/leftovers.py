@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from installer.execute import CheckResult, Step
-from installer.leftovers import is_leftover_link, marks, owner_of
+from installer.leftovers import EVERYBODY, is_leftover_link, marks, owner_of
 from installer.node import Node, NodeView
 from installer.packetfilter import Network, Removals, VirtualServer, grouped, left_servers, removals, virtual_servers
 from installer.steps.judged import judged
@@ -26,6 +26,7 @@ _IPVS_LINK = "kube-ipvs0"
 class RemoveRules:
     """No chains of Kubernetes and the pod networks in iptables and ip6tables; every other rule as it is."""
 
+    owners: frozenset[str] = EVERYBODY
     id: str = "reset/packet-filter"
     title: str = "no packet filter rules of Kubernetes and the pod network"
 
@@ -49,7 +50,9 @@ class RemoveRules:
             there = [program for program in both if view.which(f"{program}-save")]
             for program in there or [plain]:
                 if view.which(f"{program}-save"):
-                    found = removals(view.query([f"{program}-save"], timeout_seconds=_TIMEOUT_SECONDS).stdout)
+                    found = removals(
+                        view.query([f"{program}-save"], timeout_seconds=_TIMEOUT_SECONDS).stdout, self.owners
+                    )
                     if found.script:
                         yield program, found
 
@@ -58,6 +61,7 @@ class RemoveRules:
 class RemoveTables:
     """No nft tables of Kubernetes and the pod networks."""
 
+    owners: frozenset[str] = EVERYBODY
     id: str = "reset/nft"
     title: str = "no nft tables of Kubernetes and the pod network"
 
@@ -77,13 +81,14 @@ class RemoveTables:
             return []
         lines = view.query(["nft", "list", "tables"]).stdout.splitlines()
         names = (line.removeprefix("table ").strip() for line in lines)
-        return [name for name in names if owner_of("table", name)]
+        return [name for name in names if owner_of("table", name, self.owners)]
 
 
 @dataclass(frozen=True)
 class RemoveSets:
     """No address sets (ipset) of Kubernetes and the pod networks."""
 
+    owners: frozenset[str] = EVERYBODY
     id: str = "reset/sets"
     title: str = "no address sets of Kubernetes and the pod network"
 
@@ -102,7 +107,8 @@ class RemoveSets:
     def _left(self, view: NodeView) -> list[str]:
         if view.which("ipset") is None:
             return []
-        return [name for name in view.query(["ipset", "list", "-n"]).stdout.split() if owner_of("set", name)]
+        names = view.query(["ipset", "list", "-n"]).stdout.split()
+        return [name for name in names if owner_of("set", name, self.owners)]
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ class RemoveLinks:
     """No interfaces of the pod network; addresses of pods are gone from those that belong to a kernel module."""
 
     pods: Network
+    owners: frozenset[str] = EVERYBODY
     id: str = "reset/links"
     title: str = "no interfaces of Kubernetes and the pod network"
 
@@ -166,13 +173,14 @@ class RemoveLinks:
         names = []
         for link in sorted(_links(view), key=lambda link: "master" not in link):
             name, kind = str(link.get("ifname", "")), str((link.get("linkinfo") or {}).get("info_kind", ""))
-            if is_leftover_link(name, kind, str(link.get("master", ""))):
+            if is_leftover_link(name, kind, str(link.get("master", "")), self.owners):
                 names.append(name)
         return names
 
     def _strays(self, view: NodeView) -> list[tuple[str, str]]:
         there = {str(link.get("ifname")) for link in _links(view)}
-        found = [(name, address) for name in marks("address on") if name in there for address in _addresses(view, name)]
+        names = (name for name in marks("address on", self.owners) if name in there)
+        found = [(name, address) for name in names for address in _addresses(view, name)]
         return [(name, f"{address}/32") for name, address in found if _lies_in(f"{address}/32", self.pods)]
 
 
@@ -181,6 +189,7 @@ class RemoveRoutes:
     """No routes that a pod network's routing daemon set; ``pods`` tells them from those of the site's own daemon."""
 
     pods: Network
+    owners: frozenset[str] = EVERYBODY
     id: str = "reset/routes"
     title: str = "no routes of the pod network's routing daemon"
 
@@ -200,7 +209,7 @@ class RemoveRoutes:
         found = []
         for route in _listed(view, ("ip", "-j", "route", "show")):
             protocol, target = str(route.get("protocol", "")), str(route.get("dst", ""))
-            if owner_of("route", protocol) and (_lies_in(target, self.pods) or not site_has_bird):
+            if owner_of("route", protocol, self.owners) and (_lies_in(target, self.pods) or not site_has_bird):
                 found.append(_route_words(route, target, protocol))
         return found
 
@@ -216,6 +225,19 @@ def remove_leftovers(pods: str, services: str) -> tuple[Step, ...]:
         RemoveLinks(pod_network),
         RemoveRoutes(pod_network),
         RemoveFiles("reset/copies", "no files that the pod network's pods copied here", marks("file")),
+    )
+
+
+def remove_leftovers_of(owners: frozenset[str], pods: str) -> tuple[Step, ...]:
+    """The same for what single owners left on a node that stays in its cluster; nothing of Kubernetes' own."""
+    network = ip_network(pods)
+    return (
+        RemoveRules(owners, id="network/rules", title="no packet filter rules of the old pod network"),
+        RemoveTables(owners, id="network/tables", title="no nft tables of the old pod network"),
+        RemoveSets(owners, id="network/sets", title="no address sets of the old pod network"),
+        RemoveLinks(network, owners, id="network/links", title="no interfaces of the old pod network"),
+        RemoveRoutes(network, owners, id="network/routes", title="no routes of the old pod network"),
+        RemoveFiles("network/files", "no files of the old pod network", marks("file", owners)),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,16 @@ class Workload:
 
 
 @dataclass
+class Held:
+    """An object that goes ``takes_seconds`` after it was deleted, if the release that has to let it go is there."""
+
+    document: dict[str, Any]
+    release: tuple[str, str] | None = None
+    takes_seconds: float = 5.0
+    deleted_at_seconds: float = float("inf")
+
+
+@dataclass
 class Cluster:
     """The cluster behind the API of ``node``; ``workloads`` are by ``namespace/kind/name``.
 
@@ -56,6 +67,10 @@ class Cluster:
     services: dict[str, str] = field(default_factory=dict)
     """Each Service's address, by ``namespace/name``."""
     has_kube_proxy: bool = True
+    objects: dict[str, Held] = field(default_factory=dict)
+    """What has no namespace, by ``kind/name``."""
+    on_release: Callable[[str, str], None] = lambda _name, _status: None
+    """Called with a release and what became of it: what its pods do then."""
     silent_nodes: tuple[str, ...] = ()
     dies_in: str = ""
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -78,6 +93,9 @@ class Cluster:
             return self._rendered(words[2:])
         assert words[1:3] == ("--kubeconfig", ADMIN_KUBECONFIG)
         verb, *rest = words[3:]
+        if verb == "list" and rest[0] == "--all-namespaces":
+            assert rest[1:] == [*_STATES, "-o", "json"]
+            return json.dumps([{"name": name, "namespace": where} for where, name in self.releases])
         if verb == "list":
             assert rest[0] == "--namespace"
             assert (rest[2], *rest[4:]) == ("--filter", *_STATES, "-o", "json")
@@ -89,6 +107,7 @@ class Cluster:
         if verb == "uninstall":
             assert rest[1] == "--namespace"
             self.releases.pop((rest[2], rest[0]))
+            self.on_release(rest[0], "uninstalled")
             return ""
         assert verb == "upgrade"
         return self._upgrade(words, rest)
@@ -140,6 +159,7 @@ class Cluster:
         for revision in revisions[:-1]:
             revision.status = "superseded"
         fresh.status = "deployed"
+        self.on_release(name, "deployed")
         for key, workload in self.workloads.items():
             if key.startswith(f"{namespace}/"):
                 workload.made_at_seconds = min(workload.made_at_seconds, self.node.clock_seconds)
@@ -170,6 +190,9 @@ class Cluster:
             assert rest[0] == "namespace"
             assert rest[1] not in self.namespaces, "AlreadyExists"
             self.namespaces[rest[1]] = {"kubernetes.io/metadata.name": rest[1]}
+        elif verb == "delete" and rest[2:] == ["--ignore-not-found", "--wait=false"]:
+            held = self.objects.setdefault(f"{rest[0]}/{rest[1]}", Held({}))
+            held.deleted_at_seconds = min(held.deleted_at_seconds, self.node.clock_seconds)
         elif verb == "label":
             assert rest[:2] == ["--overwrite", "namespace"]
             self.namespaces[rest[2]] |= dict(pair.split("=", 1) for pair in rest[3:])
@@ -185,10 +208,11 @@ class Cluster:
     def _named(self, words: tuple[str, ...], rest: list[str]) -> str | CommandResult:
         """``kubectl get KIND NAME -n NAMESPACE``, and what needs no namespace."""
         kind, name = rest[:2]
-        if kind == "namespace":
-            return self._namespace(words, name)
-        if kind == "nodes":
-            return json.dumps({"items": [_node(node) for node in self.silent_nodes]})
+        if rest[2:] == ["--ignore-not-found", "-o", "json"]:
+            return self._if_there(words, kind, name)
+        if kind in ("namespace", "nodes"):
+            nodes = json.dumps({"items": [_node(node) for node in self.silent_nodes]})
+            return nodes if kind == "nodes" else self._namespace(words, name)
         assert rest[2] == "-n"
         if (kind, name) == ("configmap", "kube-proxy"):
             assert rest[3:] == ["kube-system", "--ignore-not-found", "-o", "name"]
@@ -200,6 +224,20 @@ class Cluster:
         if kind == "configmap" and key in self.configmaps:
             return json.dumps({"metadata": {"name": name, "namespace": rest[3]}, "data": self.configmaps[key]})
         return _failed(words, f'Error from server (NotFound): {kind}s "{name}" not found')
+
+    def _if_there(self, words: tuple[str, ...], kind: str, name: str) -> str | CommandResult:
+        """An object, or nothing at all; of a kind that nobody defined, kubectl's complaint."""
+        held = self.objects.get(f"{kind}/{name}")
+        may_go = held is not None and (held.release is None or held.release in self.releases)
+        if held is not None and may_go and self.node.clock_seconds >= held.deleted_at_seconds + held.takes_seconds:
+            del self.objects[f"{kind}/{name}"]
+            self.namespaces.pop(name if kind == "namespace" else "", None)
+            held = None
+        if kind == "namespace":
+            return json.dumps((held and held.document) or {"kind": "Namespace"}) if name in self.namespaces else ""
+        if held is None and not any(key.startswith(f"{kind}/") for key in self.objects):
+            return _failed(words, f'error: the server doesn\'t have a resource type "{kind.partition(".")[0]}"')
+        return json.dumps(held.document) if held else ""
 
     def _patched(self, words: tuple[str, ...], verb: str, rest: list[str]) -> str | CommandResult:
         """``kubectl patch configmap`` by a merge of its data."""

@@ -26,6 +26,7 @@ from tests.fakes.certificate import CA_PEM
 from tests.fakes.cluster import Cluster
 from tests.fakes.network import Network
 from tests.fakes.node import FakeNode
+from tests.fakes.sandboxes import Sandbox, crictl_pods
 from tests.fakes.systemd import WANTS, Systemd, Unit
 
 KERNEL = "6.1.0-37-cloud-amd64"
@@ -84,6 +85,7 @@ class Machine:
     default_route: bool = False
     network: str = ""
     """The workload that is the pod network: the node is Ready once it is."""
+    sandboxes: dict[str, Sandbox] = field(default_factory=dict)
     containers: dict[str, bool] = field(default_factory=dict)
     """What was made with ``ctr run``: by name, whether it has a task."""
 
@@ -295,6 +297,8 @@ class Machine:
         self.images[name].labels = [*labels, label] if value else labels
 
     def _crictl(self, words: tuple[str, ...], _stdin: bytes) -> str:
+        if words[3] in ("pods", "inspectp", "stopp"):
+            return crictl_pods(self.node, self.sandboxes, words)
         assert words[1:4] == ("--runtime-endpoint", "unix:///run/containerd/containerd.sock", "info")
         named = containerd.sandbox_of(tomllib.loads(self.loaded_config))
         return json.dumps({"status": {}, "config": {"sandboxImage": named or "registry.k8s.io/pause:3.8"}})

@@ -1,0 +1,61 @@
+"""The verb group ``cni``: changing the cluster's pod network, one node after the other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from installer.terminal import demand_yes, say_end, screen
+
+# Everything else is imported by the verb that needs it, so that --help answers at once.
+
+
+def cni_group(media_variable: str) -> click.Group:
+    """The group; ``media_variable`` names the environment variable that says where the medium is."""
+
+    @click.group("cni")
+    def cni() -> None:
+        """Change the cluster's pod network."""
+
+    @cni.command()
+    @click.option("--to", "wanted", required=True, metavar="NAME", help="The pod network that the medium brings.")
+    @click.option(
+        "--media",
+        type=click.Path(path_type=Path),
+        envvar=media_variable,
+        metavar="DIR",
+        help="The media set (found by itself).",
+    )
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+    def switch(*, wanted: str, media: Path | None, yes: bool, as_json: bool) -> None:
+        """Bring this node over to another pod network: the first control plane first, then every other node.
+
+        Lists what will be done, and asks. Cut off anywhere, the same command goes on.
+        """
+        from installer.cniswitch import carry_out_switch, plan_switch, prepare_switch
+        from installer.execute import look
+        from installer.install import demand_root, open_bundle, verify_medium
+        from installer.journal import FOLDER
+        from installer.localnode import LocalNode
+
+        node, began = LocalNode(), time.monotonic()
+        demand_root(node)
+        report = screen(as_json=as_json)
+        with open_bundle(media or Path.cwd(), node) as bundle:
+            found = prepare_switch(node, bundle, wanted)
+            plan = plan_switch(node, found)
+            if not plan.phases:
+                say_end(as_json, plan.notes[0], time.monotonic() - began)
+                return
+            verify_medium(bundle, report)
+            report.going_back(plan, look(plan, node))
+            if not yes:
+                demand_yes("Change the pod network on this node?", "cni switch")
+            began = time.monotonic()
+            carry_out_switch(node, plan, found, report, FOLDER)
+        say_end(as_json, f"the pod network is {wanted} on this node", time.monotonic() - began)
+
+    return cni
