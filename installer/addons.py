@@ -24,6 +24,7 @@ from installer.render import kubeadm as render
 
 _POD_SUBNET = "${podSubnet}"
 _PROXY_REPLACEMENT = "${kubeProxyReplacement}"
+_APPROVER = "kubelet-csr-approver"
 _VXLAN_OVERHEAD_BYTES = 50
 _ETHERNET_MTU_BYTES = 1500
 _WOULD = {
@@ -99,6 +100,11 @@ def demand_services(index: BundleIndex, proxy_mode: str) -> None:
             got=f"{network.name} {network.version}, which does not" if network else f"{index.name}, without a network",
             next_step="leave kubeProxy.mode out, or use a bundle built with --cni cilium",
         )
+
+
+def approves_kubelets(index: BundleIndex) -> bool:
+    """Whether the bundle brings what lets kubelets have serving certificates that the cluster's CA signed."""
+    return any(addon.name == _APPROVER for addon in index.addons)
 
 
 def has_node_local(index: BundleIndex) -> bool:

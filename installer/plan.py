@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from installer.addons import (
     addon_notes,
+    approves_kubelets,
     cluster_facts,
     demand_known,
     demand_services,
@@ -218,7 +221,7 @@ def _kubernetes_steps(
     entry: Step
     if join is None:
         mode = proxy_mode(config, index, facts).name
-        entry = KubeadmInit(config, node, kubernetes, mode, ignored, _pods_ask(config, index, mode))
+        entry = KubeadmInit(config, node, kubernetes, mode, ignored, _every_kubelet(config, index, mode))
     else:
         entry = KubeadmJoin(config, node, join, role, ignored)
     shape = NodeShape(facts.cpus, facts.memory_bytes, facts.cgroup_version)
@@ -238,6 +241,13 @@ def _kube_proxy(index: BundleIndex, config: ClusterConfig) -> tuple[Step, ...]:
     if network is None or not replaces_kube_proxy(network):
         return ()
     return (KubeProxyAsMade(config.kube_proxy_mode != "none"),)
+
+
+def _every_kubelet(config: ClusterConfig, index: BundleIndex, mode: str) -> dict[str, Any]:
+    """What the bundle's add-ons want of every kubelet; it must be known before the first one is."""
+    address = _pods_ask(config, index, mode)
+    dns: dict[str, Any] = {"clusterDNS": [address]} if address else {}
+    return dns | ({"serverTLSBootstrap": True} if approves_kubelets(index) else {})
 
 
 def _pods_ask(config: ClusterConfig, index: BundleIndex, mode: str) -> str:

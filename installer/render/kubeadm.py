@@ -75,12 +75,12 @@ def init_config(
     proxy_mode: str,
     credentials: Credentials,
     ignored_errors: tuple[str, ...] = (),
-    cluster_dns: str = "",
+    kubelets: Mapping[str, Any] | None = None,
 ) -> str:
     """The documents for ``kubeadm init``; it holds secrets, so it goes to a file of mode 0600.
 
-    ``cluster_dns`` is the name server every kubelet of the cluster tells pods, where it is not the DNS Service. With
-    ``proxy_mode`` ``none`` no kube-proxy is made.
+    ``kubelets`` are further fields of the KubeletConfiguration of the whole cluster. With ``proxy_mode`` ``none`` no
+    kube-proxy is made.
     """
     init: dict[str, Any] = {
         "apiVersion": api_version(kubernetes),
@@ -102,9 +102,7 @@ def init_config(
         init["certificateKey"] = credentials.certificate_key
     if _is_v1beta4(kubernetes):
         init["timeouts"] = _timeouts(config.timeouts)
-    cluster, kubelet = _cluster(config, node, kubernetes), _kubelet(config, node)
-    if cluster_dns:
-        kubelet["clusterDNS"] = [cluster_dns]
+    cluster, kubelet = _cluster(config, node, kubernetes), _kubelet(config, node) | dict(kubelets or {})
     if proxy_mode != "none":
         return _documents(init, cluster, kubelet, _proxy(proxy_mode))
     if _is_v1beta4(kubernetes):

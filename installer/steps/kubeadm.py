@@ -117,7 +117,7 @@ class KubeadmInit:
     kubernetes: str
     proxy_mode: str
     ignored_errors: tuple[str, ...] = ()
-    cluster_dns: str = ""
+    kubelets: Mapping[str, Any] = field(default_factory=dict)
     id: str = "kubeadm/init"
 
     @property
@@ -140,7 +140,7 @@ class KubeadmInit:
             proxy_mode=self.proxy_mode,
             credentials=render.Credentials(token, _INIT_TOKEN_TTL_SECONDS),
             ignored_errors=self.ignored_errors,
-            cluster_dns=self.cluster_dns,
+            kubelets=self.kubelets,
         )
         argv = [KUBEADM, "init", "--config", CONFIG_PATH, "--skip-token-print", "--skip-certificate-key-print"]
         timeouts = self.config.timeouts

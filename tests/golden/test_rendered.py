@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def _minor(version: str) -> str:
     return version.rpartition(".")[0]
 
 
-def init_text(config: ClusterConfig, version: str, *, cluster_dns: str = "") -> str:
+def init_text(config: ClusterConfig, version: str, **kubelets: Any) -> str:
     minor = kubeadm.minor_of(version)
     return kubeadm.init_config(
         config,
@@ -107,7 +108,7 @@ def init_text(config: ClusterConfig, version: str, *, cluster_dns: str = "") -> 
         proxy_mode=decide(config.kube_proxy_mode, minor, MODULES).name,
         credentials=kubeadm.Credentials(TOKEN, 86400, "cd" * 32),
         ignored_errors=kubeadm.ignored_preflight_errors(version, kernel="4.18.0-553.el8_10.x86_64", cgroup_version=1),
-        cluster_dns=cluster_dns,
+        kubelets=kubelets,
     )
 
 
@@ -159,7 +160,7 @@ CASES: dict[str, Callable[[], str]] = {
     "kubeadm-init-1.31-repeated-flag.yaml": lambda: init_text(REPEATED, "1.31.14"),
     "kubeadm-init-1.30-no-kube-proxy.yaml": lambda: init_text(NO_PROXY, "1.30.14"),
     "kubeadm-init-1.31-no-kube-proxy.yaml": lambda: init_text(NO_PROXY, "1.31.14"),
-    "kubeadm-init-node-local-dns.yaml": lambda: init_text(SMALL, "1.30.14", cluster_dns="169.254.20.10"),
+    "kubeadm-init-node-local-dns.yaml": lambda: init_text(SMALL, "1.30.14", clusterDNS=["169.254.20.10"]),
     "kubeadm-patch-etcd.yaml": lambda: kubeadm.patch_files(FULL.patches)[f"{kubeadm.PATCHES_DIR}/etcd1+strategic.yaml"],
     "kubelet-patch-small.yaml": lambda: _kubelet_patch(SMALL, "1.30.14"),
     **{f"kubeadm-init-{mode}.yaml": lambda mode=mode: init_text(HA[mode], "1.30.14") for mode in HA},  # type: ignore[misc]

@@ -69,6 +69,15 @@ def test_what_pods_ask_follows_from_kube_proxys_mode(mode: str, has_cache: bool,
     assert pods_ask(DnsSettings(), "10.96.0.0/12", proxy_mode=mode, has_node_local=has_cache) == asked
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_trap_24_kubelets_ask_the_cluster_for_certificates_where_somebody_approves_them(carried: bool) -> None:
+    approver = replace(NODE_LOCAL_DNS, name="kubelet-csr-approver", values={}, ready=("deployment/approver",))
+    machine = Machine()
+    machine.cluster.workloads["kube-system/deployment/approver"] = Workload("approver")
+    carry_out(machine, cp_plan(small_bundle(addons=(approver,) if carried else ())))
+    assert kubelet_of(machine).get("serverTLSBootstrap") == (True if carried else None)
+
+
 @pytest.mark.parametrize(("mode", "told"), [("ipvs", ADDRESS_OF_CACHE), ("iptables", None)])
 def test_every_kubelet_is_told_when_the_cluster_is_made(mode: str, told: str | None) -> None:
     machine = cluster_with(ADDRESS_OF_CACHE, "__PILLAR__CLUSTER__DNS__")
