@@ -16,7 +16,6 @@ from bundler.errors import InputError
 from bundler.yaml_document import read_text
 from installer.bundle.addon import read_values
 from installer.bundle.strict import Fields, Problems
-from installer.bundle.yamltext import load_yaml
 
 _DNS_ADDRESS_NUMBER = 10
 """kubeadm gives the cluster's DNS Service this address of the service network, counted from its first."""
@@ -38,6 +37,8 @@ class SiteValues:
     @classmethod
     def from_file(cls, path: Path) -> SiteValues:
         """The values in a ``cluster.yaml``; raises :class:`InputError` with the line, or with each problem's path."""
+        from installer.bundle.yamltext import load_yaml  # the parser only where there is something to read
+
         document = load_yaml(read_text(path), where=str(path))
         problems = Problems()
         fields = Fields({} if document is None else document, problems)

@@ -14,19 +14,17 @@ them is believed but what is asked for here.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from installer.bundle.errors import FormatError, InputError
 from installer.bundle.reference import Reference
 
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _SAYS_IMAGE = re.compile(r"(?i).*image|RELATED_IMAGE_.*")
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def images_in(rendered: str, *, where: str) -> tuple[Reference, ...]:
@@ -35,8 +33,8 @@ def images_in(rendered: str, *, where: str) -> tuple[Reference, ...]:
     Raises :class:`InputError` for what is no YAML, and for a container whose image is no reference.
     """
     try:
-        documents = list(yaml.load_all(rendered, Loader=_LOADER))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        documents = _loaded(rendered)
+    except ValueError as error:
         raise InputError("the chart does not render to YAML", where=where, got=str(error)[:500]) from None
     found = set()
     for text in _texts(documents):
@@ -134,7 +132,15 @@ def _documents_in(data: Any) -> Iterator[Any]:
     """What the texts of a ConfigMap are as YAML, of which JSON is a part; one that is neither holds no objects."""
     for text in data.values() if isinstance(data, dict) else []:
         if isinstance(text, str) and "image" in text:
-            try:
-                yield from list(yaml.load_all(text, Loader=_LOADER))
-            except (yaml.YAMLError, ValueError, RecursionError):
-                continue
+            with contextlib.suppress(ValueError):
+                yield from _loaded(text)
+
+
+def _loaded(text: str) -> list[Any]:
+    """The documents in ``text``, or :class:`ValueError`. The parser is loaded only here, so that help stays quick."""
+    import yaml
+
+    try:
+        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
