@@ -57,14 +57,20 @@ def chosen_addons(
     is, or what does not go together.
     """
     asks = (*(_named(text, catalog) for text in addons), *_in_files(catalog))
-    walk = _walked(asks, catalog)
-    if cni is not None or not any(item.addon.kind == "cni" for item in walk.chosen.values()):
-        walk = _walked((*_network(DEFAULT_NETWORK if cni is None else cni, catalog), *asks), catalog)
+    brought = _brought_networks(asks, catalog) if cni is None else ()
+    walk = _walked((*(brought or _network(DEFAULT_NETWORK if cni is None else cni, catalog)), *asks), catalog)
     chosen = tuple(walk.chosen.values())
     _demand_one_network(cni, chosen, walk.wanted_by)
     for item in chosen:
         _demand_kubernetes(item, release, walk.wanted_by[item.addon.name])
     return chosen
+
+
+def _brought_networks(asks: Sequence[_Ask], catalog: Catalog) -> tuple[_Ask, ...]:
+    """The pod networks that ``asks`` bring: they stand for ``--cni``, and in its place, before all other add-ons."""
+    walk = _walked(asks, catalog)
+    names = (item.addon.name for item in walk.chosen.values() if item.addon.kind == "cni")
+    return tuple(_Ask(Need(name), walk.wanted_by[name]) for name in names)
 
 
 def _walked(asks: Sequence[_Ask], catalog: Catalog) -> _Walk:

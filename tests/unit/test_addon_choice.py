@@ -219,6 +219,21 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, document: dict[str,
     assert problem in (caught.value.got or "")
 
 
+def test_a_pod_network_that_an_add_on_or_a_file_brings_is_first_too(tmp_path: Path) -> None:
+    catalog = site(
+        tmp_path,
+        addon("metrics"),
+        addon("policies", needs=["net"]),
+        addon("net", kind="cni", needs=["net-crds"]),
+        addon("net-crds"),
+    )
+    network = ["net-crds 1.0.0", "net 1.0.0"]
+    assert chosen(catalog, "metrics", "policies", cni=None) == [*network, "metrics 1.0.0", "policies 1.0.0"]
+    folder = write_folder(tmp_path, {"own.yaml": addon("own", kind="cni")})
+    catalog = Catalog((*catalog.folders,), Catalog.load((), (folder / "own.yaml",)).addon_files)
+    assert chosen(catalog, "metrics", cni=None) == ["own 1.0.0", "metrics 1.0.0"]
+
+
 def test_one_name_for_two_kinds_is_refused(tmp_path: Path) -> None:
     error = refused(site(tmp_path, addon("flannel")), "flannel")
     assert error.got == "cni/flannel.yaml and addons/flannel.yaml"
