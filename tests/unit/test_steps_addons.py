@@ -48,6 +48,7 @@ def test_a_control_plane_gets_its_pod_network_before_it_is_ready_and_a_second_ru
     start = order.index("cluster/registered")
     assert order[start:] == [
         "cluster/registered",
+        "network/alone",
         *(f"flannel/{part}" for part in ("namespace", "release", "ready")),
         "cluster/ready",
         "cluster/join-file",

@@ -22,6 +22,7 @@ func listCommand() *cobra.Command {
 	command := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Args: cobra.NoArgs}
 	filter := command.Flags().StringP("filter", "f", "", "expression")
 	output := command.Flags().StringP("output", "o", "table", "json")
+	everywhere := command.Flags().BoolP("all-namespaces", "A", false, "every namespace")
 	for _, name := range []string{"deployed", "failed", "pending", "superseded", "uninstalled", "uninstalling"} {
 		command.Flags().Bool(name, false, "releases that are "+name)
 	}
@@ -37,7 +38,11 @@ func listCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		all, err := records(client, namespace(command), "")
+		where := namespace(command)
+		if *everywhere {
+			where = ""
+		}
+		all, err := records(client, where, "")
 		if err != nil {
 			return err
 		}
