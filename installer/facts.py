@@ -103,11 +103,10 @@ class KubernetesState:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing;
-    ``hosts`` are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration
-    refers to and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here.
-    ``units`` map to active, inactive or missing. ``tools``, ``modules`` and ``units``
-    hold what the bundle's add-ons need, too.
+    """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing, and
+    ``units`` to active, inactive or missing; with ``tools`` they hold what the bundle's add-ons need, too. ``hosts``
+    are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration refers to
+    and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here.
     """
 
     hostname: str
@@ -171,7 +170,6 @@ def gather(
     """
     needs = needs or HostNeeds()
     kernel = probes.kernel(view)
-    installed = Installed.read(view)
     runtime = FoundContainerd.find(view)
     folders = {containerd_root} | ({runtime.root} if runtime else set())
     return NodeFacts(
@@ -201,7 +199,7 @@ def gather(
         packages=probes.packages(view),
         runtime=runtime,
         kubernetes=KubernetesState(probes.cluster_paths(view)),
-        installed=installed,
+        installed=Installed.read(view),
         data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
         absent_files=tuple(path for path in files if view.read_bytes(path) is None),
         vip_proof=Proof.read(view),
