@@ -16,8 +16,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bundler import elf
 from bundler.errors import InputError, OperatorError
@@ -64,7 +63,7 @@ def host_archive(wanted: Platform) -> bytes:
             next_step="use --runtime catalogue, or --runtime FILE with an archive made on such a machine",
         )
     binary = _binary()
-    files = {name: path for name, path in (_standard_library() | _dependencies()).items() if not unused(name)}
+    files = _standard_library() | _dependencies()
     tree: Tree = {name: Entry(_lean(path.read_bytes())) for name, path in files.items()}
     linked = [binary, *(path for path in files.values() if path.suffix == ".so")]
     for name, path in elf.shared_libraries(linked).items():
@@ -83,8 +82,7 @@ def _binary() -> Path:
 
 def _standard_library() -> dict[str, Path]:
     """Every file of the standard library by its path in the archive."""
-    root = Path(sysconfig.get_path("stdlib"))
-    return {f"python/lib/{_LIBRARY}/{path.relative_to(root)}": path for path in _files_below(root)}
+    return _files_below(Path(sysconfig.get_path("stdlib")), f"python/lib/{_LIBRARY}")
 
 
 def _dependencies() -> dict[str, Path]:
@@ -100,16 +98,27 @@ def _dependencies() -> dict[str, Path]:
                 got="no such package",
                 next_step=f"pip install {distribution}",
             )
-        root = Path(spec.submodule_search_locations[0])
-        found |= {f"lib/{package}/{path.relative_to(root)}": path for path in _files_below(root)}
+        found |= _files_below(Path(spec.submodule_search_locations[0]), f"lib/{package}")
         for item in importlib.metadata.files(distribution) or ():
             if _LICENCE.search(str(item)):
                 found[f"lib/{item}"] = Path(str(item.locate()))
     return found
 
 
-def _files_below(root: Path) -> Iterator[Path]:
-    return (path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix != ".pyc")
+def _files_below(root: Path, prefix: str) -> dict[str, Path]:
+    """What the installer can use of the files below ``root``, by their path in the archive, below ``prefix``.
+
+    Folders of no use are not entered: a standard library holds ``site-packages``, and that may be large.
+    """
+    found: dict[str, Path] = {}
+    for folder, folders, names in os.walk(root):
+        inside = (PurePosixPath(prefix) / Path(folder).relative_to(root)).as_posix()
+        folders[:] = (name for name in folders if not unused(f"{inside}/{name}/"))
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix != ".pyc" and not unused(f"{inside}/{name}") and path.is_file():
+                found[f"{inside}/{name}"] = path
+    return found
 
 
 def _lean(content: bytes) -> bytes:
