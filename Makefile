@@ -1,8 +1,10 @@
 # `make` alone prints this help. Everything below sets up what it needs first.
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
+COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
+	tests/integration/test_lab_upstream.py
 
-.PHONY: help setup demo test e2e e2e-flannel e2e-minors e2e-back e2e-ha lint format clean
+.PHONY: help setup demo test contract e2e e2e-flannel e2e-back e2e-ha lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,14 +19,14 @@ test: setup ## lint, types, unit, golden, contract and integration tests (about 
 	@$(PYTEST) -n auto tests/unit tests/golden tests/house
 	@$(PYTEST) -n 4 --dist loadfile tests/contract tests/integration
 
+contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
+	@LAB_COMPILE=yes $(PYTEST) -n 4 --dist loadfile $(COMPILED)
+
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
 
 e2e-flannel: setup ## the same journey with flannel and a DNS cache on each node
 	@$(PYTEST) tests/e2e/test_journey.py -s --cni flannel
-
-e2e-minors: setup ## the kubeadm of another minor, compiled, is given what is written for it
-	@$(PYTEST) tests/e2e/test_kubeadm_minors.py
 
 e2e-back: setup ## an install killed at every kind of step, undone, reset and made anew, on a data disk
 	@$(PYTEST) tests/e2e/test_back.py -s

@@ -22,14 +22,13 @@ from bundler.catalog import Catalog
 from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
 from installer.bundle.values import SAMPLE, fill
+from tests.compiled import compiled
 from tests.lab.profiles import cilium
-from tests.lab.profiles.compiled import HELM, NETWORK_BUILDS
+from tests.lab.profiles.compiled import HELM
 from tests.lab.profiles.mini import STAND_INS
 from tests.lab.release_tree import archive
-from tests.lab.toolchain import built, built_already
+from tests.lab.toolchain import built
 
-HELM_BUILD = next(build for build in NETWORK_BUILDS if build.module == "helm")
-NOT_COMPILED = "helm has not been compiled here: python -m tests.lab serve --profile real-flannel --dir DIR"
 IMAGES = {name: Reference("quay.io", f"cilium/{name}", "v1.20.0", Digest.of(name.encode())) for name in cilium.IMAGES}
 CHART = cilium.packed_chart("1.20.0", IMAGES)
 AS_BUILT = ("--namespace", "kube-system", "--kube-version", "v1.30.14", "--include-crds", "--skip-tests")
@@ -40,10 +39,7 @@ def helm(request: pytest.FixtureRequest) -> Path:
     """The program that is asked."""
     if request.param == "stand-in":
         return built(STAND_INS) / "helm"
-    folder = built_already(HELM_BUILD)
-    if folder is None:
-        pytest.skip(NOT_COMPILED)
-    return folder / "helm"
+    return compiled("helm") / "helm"
 
 
 def ask(helm: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -105,15 +101,12 @@ BUILT_IN = Catalog.load().addon("cni", "cilium").values
     ids=str,
 )
 def test_the_stand_in_renders_what_helm_renders(tmp_path: Path, values: Mapping[str, Any]) -> None:
-    real = built_already(HELM_BUILD)
     done = template(built(STAND_INS) / "helm", tmp_path, values)
     if "prometheus" in str(values):
         assert done.returncode == 1, "the template reads what was taken away"
     else:
         assert len(objects(done)) >= 6
-    if real is None:
-        pytest.skip(NOT_COMPILED)
-    wanted = template(real / "helm", tmp_path, values)
+    wanted = template(compiled("helm") / "helm", tmp_path, values)
     assert done.returncode == wanted.returncode, wanted.stderr
     assert list(yaml.safe_load_all(done.stdout)) == list(yaml.safe_load_all(wanted.stdout))
 

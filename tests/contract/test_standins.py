@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiled import compiled
 from tests.lab import debian
 from tests.lab.profiles import IMAGES
 from tests.lab.profiles.compiled import BUILDS
@@ -70,10 +71,7 @@ def programs(request: pytest.FixtureRequest) -> Path:
     """The folder of the programs that are asked."""
     if request.param == "stand-in":
         return built(STAND_INS)
-    folder = built_already(KUBERNETES_BUILD)
-    if folder is None:
-        pytest.skip("Kubernetes has not been compiled here: python -m tests.lab serve --profile real --dir DIR")
-    return folder
+    return compiled(KUBERNETES_BUILD)
 
 
 def ask(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -236,9 +234,7 @@ def test_preflight_finds_the_same_errors(tmp_path: Path, situation: str) -> None
     stand_in = built(STAND_INS)
     found = {folder: _preflight(folder, tmp_path, situation) for folder in (stand_in, real) if folder is not None}
     assert SITUATIONS[situation][0] in found[stand_in]
-    if real is None:
-        pytest.skip("Kubernetes has not been compiled here: python -m tests.lab serve --profile real --dir DIR")
-    assert found[stand_in] == found[real]
+    assert found[stand_in] == found[compiled(KUBERNETES_BUILD)]
 
 
 def _preflight(programs: Path, folder: Path, situation: str) -> set[str]:
@@ -289,6 +285,5 @@ def test_crictl_tells_what_the_real_one_tells(tmp_path: Path) -> None:
     assert len(answers) == 5 * len(folders), done.stderr
     assert [condition["type"] for condition in answers[0]["status"]["conditions"]] == ["RuntimeReady", "NetworkReady"]
     assert answers[4] == "refused"
-    if real is None:
-        pytest.skip("crictl has not been compiled here: python -m tests.lab serve --profile real --dir DIR")
+    compiled("crictl")
     assert answers[:5] == answers[5:]

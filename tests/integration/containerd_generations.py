@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from installer.errors import OperatorError
+from tests.compiled import compiled
 from tests.integration.containerd_lab import is_root
-from tests.lab.profiles.compiled import BUILDS
 from tests.lab.suites import unpacked_from
-from tests.lab.toolchain import built_already
 
 OLDEST, *NEWER = ("bookworm", "trixie", "compiled", "sid")
 """1.6, 1.7, 2.0 where the lab has compiled it already, and the newest Debian has."""
@@ -47,7 +46,4 @@ def _packaged(release: str) -> Path:
 
 
 def _compiled() -> Path:
-    folder = built_already(next(build for build in BUILDS if build.module == "containerd"))
-    if folder is None:
-        pytest.skip("the lab has compiled no containerd yet:  python -m tests.lab serve --profile real")
-    return folder
+    return compiled("containerd")

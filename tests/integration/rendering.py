@@ -8,20 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from installer.bundle.values import SAMPLE, fill, merged
-from tests.lab.profiles import compiled
-from tests.lab.toolchain import built_already
+from tests.compiled import compiled
 
 
 def real_helm() -> Path:
     """The compiled helm; skips the test where the lab has not compiled it."""
-    build = next((build for build in compiled.NETWORK_BUILDS if build.module == "helm"), None)
-    folder = built_already(build) if build else None
-    if folder is None:
-        pytest.skip("helm is not compiled here; the lab's real profile does it")
-    return folder / "helm"
+    return compiled("helm") / "helm"
 
 
 def rendered(

