@@ -16,8 +16,9 @@ from installer.errors import CommandError, IntegrityError
 from installer.render import containerd as render
 from installer.steps.images import ImportImages, pinned_names
 from installer.steps.imagestore import ImageStore
-from installer.steps.pins import UnpinReplaced
-from installer.steps.runtime import ContainerdConfig, effective_config
+from installer.steps.pins import UnpinReplaced, recorded_pins
+from installer.steps.reset import UnpinImages
+from installer.steps.runtime import CONFIG_DUMP, ContainerdConfig, effective_config
 from installer.steps.sandbox import SandboxAgreement
 from tests.fakes.small_bundle import PAUSE, PLATFORM, SmallBundle, small_bundle
 from tests.integration.containerd_generations import Generation, every_generation
@@ -118,6 +119,22 @@ def test_import_pins_and_sandbox_image_survive_a_restart(
     newer_config = ContainerdConfig(containerd.version, lab.settings("registry.k8s.io/pause:3.10"))
     carry_out(node, _import(lab, newer), newer_config, UnpinReplaced(store, wanted))
     assert {name for name, image in store.demand(node).items() if image.pinned and name in names | wanted} == wanted
+
+
+@every_generation
+def test_reset_takes_our_pins_off_and_the_daemon_keeps_that_of_its_own_sandbox_image(
+    lab: ContainerdLab, node: LabNode, containerd: Generation
+) -> None:
+    """A pin that the daemon sets itself would come back, and the step would never be found done."""
+    carry_out(node, _import(lab, small_bundle()), ContainerdConfig(containerd.version, lab.settings(PAUSE)))
+    store = ImageStore(lab.socket)
+    unpin = UnpinImages(store, CONFIG_DUMP)
+    assert carry_out(node, unpin)[0].outcome == "changed"
+    assert {name for name, image in store.demand(node).items() if image.pinned and name in recorded_pins(node)} == {
+        PAUSE
+    }
+    assert lab.restart().ok, lab.log
+    assert carry_out(node, unpin)[0].outcome == "as wanted"
 
 
 @every_generation
