@@ -12,19 +12,13 @@ from pathlib import Path
 
 from tests.lab.cache import cache_root, cached, key_of
 from tests.lab.commands import run
-from tests.lab.errors import LabError
 from tests.lab.kernel import INIT, Kernel, make_initrd
 from tests.lab.progress import timed
 from tests.lab.suites import unpacked_from
 
 OURS = Path(__file__).parent / "uml-kernel"
-CONFIG, RUN_BESIDE = OURS / "kernel.config", OURS / "run-beside.c"
+CONFIG = OURS / "kernel.config"
 SOURCE_SUITE, SOURCE_PACKAGE = "sid", "linux-source-7.2"
-
-_CALLER = "void wait_stub_done_seccomp("
-_CALL_AFTER = "struct stub_data *data = (void *)mm_idp->stack;\n\tint ret;\n"
-_SYNC = "\tint n = fdatasync(fd);\n"
-_MODE_LINE = '\tseq_printf(m, "mode\\t\\t: skas\\n");\n'
 
 
 def kernel() -> Kernel:
@@ -64,18 +58,9 @@ def _compile(folder: Path) -> None:
 
 
 def _changed(tree: Path) -> None:
-    """Put our changes into the source; :class:`LabError` where it is not the source they were written for."""
-    for name, anchor, ours in (
-        ("arch/um/os-Linux/skas/process.c", "#include <skas.h>\n", "#include <skas.h>\n#include <smp.h>\n"),
-        ("arch/um/os-Linux/skas/process.c", _CALLER, f"{RUN_BESIDE.read_text()}{_CALLER}"),
-        ("arch/um/os-Linux/skas/process.c", _CALL_AFTER, f"{_CALL_AFTER}\n\trun_beside(mm_idp->pid, running);\n"),
-        # A throwaway disk is as safe in this machine's memory: QEMU's machines have the same, cache=unsafe.
-        ("arch/um/os-Linux/file.c", _SYNC, "\tint n = 0;\n"),
-        # The kubelet does not start on a machine that does not know its clock speed.
-        ("arch/um/kernel/um_arch.c", _MODE_LINE, f'{_MODE_LINE}\tseq_printf(m, "cpu MHz\\t\\t: 1000.000\\n");\n'),
-    ):
-        source = tree / name
-        text = source.read_text()
-        if text.count(anchor) != 1:
-            raise LabError("this kernel source is another than ours was written for", where=f"{source}: {anchor!r}")
-        source.write_text(text.replace(anchor, ours))
+    """Put our changes into the source; an error where it is not the source they were written for.
+
+    ``git apply`` wants every line around a change as it was; outside a repository it needs to be told that it is.
+    """
+    for patch in sorted(OURS.glob("*.patch")):
+        run(["git", "apply", str(patch)], cwd=tree, env={"GIT_CEILING_DIRECTORIES": str(tree.parent)})
