@@ -21,8 +21,16 @@ ATTEMPTS = 2
 KUBERNETES = "1.30"
 
 
-def built(phases: Phases, config: pytest.Config, folder: Path, cni: str, addons: Iterable[str] = ()) -> Path:
-    """The media set with the pod network ``cni`` and ``addons``, built from the profile the options name."""
+def built(
+    phases: Phases,
+    config: pytest.Config,
+    folder: Path,
+    cni: str,
+    *,
+    addons: Iterable[str] = (),
+    files: Iterable[Path] = (),
+) -> Path:
+    """The media set with the pod network ``cni``, ``addons`` and those in ``files``, from the options' profile."""
     profile: str = config.getoption("--profile")
     if (profile, cni) == ("real", "flannel"):
         profile = "real-flannel"
@@ -37,6 +45,7 @@ def built(phases: Phases, config: pytest.Config, folder: Path, cni: str, addons:
             runtime = "catalogue" if profile == "internet" else "host"
             options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime]
             options += [word for addon in addons for word in ("--addon", addon)]
+            options += [word for file in files for word in ("--addon-file", str(file))]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]
             return build(options, folder / "dist", phase.say)
 

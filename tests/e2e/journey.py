@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.e2e import cluster
 from tests.e2e.pods import pods_reach_each_other
+from tests.e2e.volumes import NAMESPACE, a_claim_becomes_a_folder
 from tests.lab import proof
 from tests.lab.builds import bundled_version
 from tests.lab.machine import MEDIA_MOUNT, Machine
@@ -66,7 +67,8 @@ class Journey:
     """One attempt on fresh machines. ``disk`` holds the media set ``media``; ``folder`` takes the evidence.
 
     ``cni`` is the pod network the bundle carries; with ``none`` the pods are connected by its bridge plugin.
-    ``addons`` are what else it carries; with the DNS cache of nodes, pods ask each other by name, too.
+    ``addons`` are what else it carries; with the DNS cache of nodes, pods ask each other by name too, and an add-on
+    of the journey's own makes volumes.
     """
 
     phases: Phases
@@ -79,7 +81,7 @@ class Journey:
     @property
     def _namespaces(self) -> tuple[str, ...]:
         own = () if self.cni == "none" else (cluster.NETWORK_NAMESPACE,)
-        return (cluster.SYSTEM_NAMESPACE, *own)
+        return (cluster.SYSTEM_NAMESPACE, *own, *((NAMESPACE,) if self.addons else ()))
 
     def run(self) -> None:
         """Raises at the first thing that does not hold, with everything that explains it in ``folder``."""
@@ -123,6 +125,10 @@ class Journey:
         if NODE_DNS in self.addons:
             with self.phases.phase("Pods of two nodes reach each other: by address, by Service, by name") as phase:
                 pods_reach_each_other(control_plane, machines, phase)
+            with self.phases.phase(
+                "A claim becomes a folder of the worker, by an add-on of the user's own file"
+            ) as phase:
+                a_claim_becomes_a_folder(control_plane, worker, phase)
         with self.phases.phase("Installing again changes nothing and takes seconds") as phase:
             self._again(control_plane, AS_CONTROL_PLANE, first_seconds, phase)
             self._again(worker, AS_WORKER, joined_seconds, phase)
@@ -191,7 +197,7 @@ class Journey:
         phase.say(proof.prove_silence(switch, machines))
         phase.say(proof.prove_already_present(control_plane, self._namespaces))
         used = {name for space in self._namespaces[1:] for name in cluster.used_images(control_plane, space)}
-        phase.say(f"the pod network runs {', '.join(sorted(used)) or 'a plugin and no pods'}")
+        phase.say(f"outside kube-system run {', '.join(sorted(used)) or 'a plugin and no pods'}")
         for machine in machines:
             phase.say(f"{machine.name}: {proof.prove_pinned(machine, used)}")
             phase.say(f"{machine.name}: {proof.prove_pause(machine, version)}")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.attempts import attempt, built, disk_and_root
 from tests.e2e.journey import NODE_DNS, Journey
+from tests.e2e.volumes import ADDON_FILE
 from tests.lab.builds import ROOT
 from tests.lab.machine import MEDIA_MOUNT
 from tests.lab.phases import Phases
@@ -21,7 +22,8 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
     try:
         cni: str = pytestconfig.getoption("--cni")
         addons = (NODE_DNS,) if cni == "flannel" else ()
-        media = built(phases, pytestconfig, tmp_path, cni, addons)
+        files = (ADDON_FILE,) if addons else ()
+        media = built(phases, pytestconfig, tmp_path, cni, addons=addons, files=files)
         disk = disk_and_root(phases, media, tmp_path)
         place = f"{MEDIA_MOUNT}/{media.name}"
         attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni, addons).run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from installer.render.kubeadm import NodeIdentity
 from tests.fakes.addons import FLANNEL
 from tests.fakes.small_bundle import small_bundle
 
+OPERATE = Path(__file__).parents[2] / "docs" / "operate.md"
 CATALOG = Catalog.load()
 ADDONS = {name: CATALOG.addon(kind, name) for kind in FOLDERS for name in CATALOG.offered(kind)}
 NODE = NodeIdentity("cp-1", "10.0.24.31")
@@ -74,6 +76,15 @@ def test_trap_21_the_dns_cache_of_a_node_forgets_what_is_not_there_soon_and_ever
     cache = installed_with(ADDONS["node-local-dns"], mine)["cache"]
     assert cache["success"] == {"entries": 9984, "seconds": 120}
     assert cache["prefetch"] == {"queries": 10, "gap": "60s", "percent": 15}
+
+
+def test_trap_22_what_search_domains_cost_is_told_and_their_answers_are_kept_on_the_node() -> None:
+    told = re.sub(r"\s+", " ", OPERATE.read_text(encoding="utf-8"))
+    assert "fewer than five dots in each of its search domains first, four questions for `example.org`" in told
+    assert 'options: [{name: ndots, value: "2"}]' in told
+    objects = ADDONS["node-local-dns"].objects
+    assert objects is not None
+    assert "denial {{ $cache.denial.entries }}" in objects.text, "the three answers that there is no such name"
 
 
 def test_trap_24_kubelets_get_certificates_that_the_cluster_signed_and_metrics_server_believes_no_others() -> None:

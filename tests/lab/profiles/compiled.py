@@ -15,6 +15,8 @@ FLANNEL = "0.26.7"
 """0.28.4 and later want a newer compiler than the pinned one; the module proxy did not give 0.27.3 and 0.27.4."""
 FLANNEL_CNI_PLUGIN = "1.6.2-flannel1"
 """The plugin image that flannel's chart names; what is in it is in :data:`BUILDS`."""
+LOCAL_PATH = "0.0.30"
+"""Older than the catalogue's, and without its probes: the module proxy did not give a later one."""
 NODE_CACHE = "1.26.4"
 """The image of the add-on node-local-dns; that release is made from the CoreDNS that the lab compiles."""
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
@@ -84,6 +86,7 @@ NETWORK_BUILDS = (
     GoBuild("flannel-cni-plugin", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}),
     # Nor does it give k8s.io/dns: this is ours around the same CoreDNS.
     GoBuild("node-cache", {"node-cache": "."}, {"main.imageVersion": NODE_CACHE}),
+    GoBuild("local-path-provisioner", {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}),
 )
 KUBEADM_BUILDS = {
     "1.28.15": _kubernetes("kubernetes-1.28", "1.28.15", ("kubeadm",)),

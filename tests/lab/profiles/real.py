@@ -1,7 +1,7 @@
 """``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names.
 
-``real-flannel`` (``has_network``) has helm, a pod network and a DNS cache for nodes beside it, which take as long again
-to compile.
+``real-flannel`` (``has_network``) has helm, a pod network, a DNS cache for nodes and volumes beside it. Those take as
+long again to compile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from pathlib import Path
 from tests.lab import debian
 from tests.lab.cache import key_of
 from tests.lab.images import ImageConfig, ImageParts, image, layer
-from tests.lab.profiles import CRICTL, ENDPOINT_IMAGES, ETCD, IMAGES, KUBERNETES, flannel, haproxy, nodecache, pieces
+from tests.lab.profiles import (
+    CRICTL,
+    ENDPOINT_IMAGES,
+    ETCD,
+    IMAGES,
+    KUBERNETES,
+    flannel,
+    haproxy,
+    localpath,
+    nodecache,
+    pieces,
+)
 from tests.lab.profiles.compiled import BUILDS, CONTAINERD, CONTAINERD_RUNC, ETCD_PREFIX, FLANNEL, HELM, NETWORK_BUILDS
 from tests.lab.progress import say, timed
 from tests.lab.registry import running_registry
@@ -20,7 +31,11 @@ from tests.lab.release_tree import ReleaseTree, archive
 from tests.lab.toolchain import GoBuild, build_key, built
 
 _COMPILED = "compiled from upstream's source"
-_COMPILED_OTHERWISE = {"flannel": flannel.PLUGIN_MADE, nodecache.PROGRAM: nodecache.MADE}
+_MADE_OTHERWISE = {
+    "flannel": flannel.PLUGIN_MADE,
+    nodecache.PROGRAM: nodecache.MADE,
+    "busybox": "Debian's busybox, alone in an image",
+}
 _GIVEN = "a release binary that was given"
 _CONTAINERD_SANDBOX = "registry.k8s.io/pause:3.10"
 
@@ -58,7 +73,7 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
             programs |= {name: built(build) / name for name in build.programs if name not in given}
 
     def made(name: str) -> str:
-        return _GIVEN if name in given else _COMPILED_OTHERWISE.get(name, _COMPILED)
+        return _GIVEN if name in given else _MADE_OTHERWISE.get(name, _COMPILED)
 
     tree = ReleaseTree(out, "real-flannel" if has_network else "real", KUBERNETES)
     with timed("release", "release files"):
@@ -66,7 +81,7 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
         if has_network:
             tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
             tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
-    networks = [*flannel.images(programs), nodecache.image_of(programs)] if has_network else []
+    networks = _networks(programs) if has_network else []
     count = len(IMAGES) + len(networks) + len(ENDPOINT_IMAGES)
     with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
         for name, tag in IMAGES.items():
@@ -78,6 +93,10 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
         tree.add_image(address, ENDPOINT_IMAGES["haproxy"], _haproxy(), "Debian's package with its libraries")
         tree.add_image(address, ENDPOINT_IMAGES["kube-vip"], _stand_in("kube-vip"), "a tiny image that runs nothing")
     tree.finish()
+
+
+def _networks(programs: Mapping[str, Path]) -> list[tuple[str, str, ImageParts]]:
+    return [*flannel.images(programs), nodecache.image_of(programs), *localpath.images(programs)]
 
 
 def _add_files(tree: ReleaseTree, programs: Mapping[str, Path], made: Callable[[str], str]) -> None:
