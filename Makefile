@@ -1,6 +1,7 @@
 # `make` alone prints this help. Everything below sets up what it needs first.
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
+LAB_COMPILE := yes
 COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
 	tests/integration/test_lab_upstream.py
 
@@ -20,7 +21,7 @@ test: setup ## lint, types, unit, golden, contract and integration tests (about 
 	@$(PYTEST) -n 4 --dist loadfile tests/contract tests/integration
 
 contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
-	@LAB_COMPILE=yes $(PYTEST) -n 4 --dist loadfile $(COMPILED)
+	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 4 --dist loadfile $(COMPILED)
 
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
