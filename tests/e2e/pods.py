@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from tests.e2e import cluster
 from tests.lab import proof
@@ -80,8 +81,8 @@ def _asks(control_plane: Machine, here: Machine, there: Machine) -> list[str]:
     address = cluster.kubectl(control_plane, f"get pod {target} -o jsonpath={{.status.podIP}}")
     service = cluster.kubectl(control_plane, f"get service {target} -o jsonpath={{.spec.clusterIP}}")
     name = f"{target}.default.svc.cluster.local"
-    for place in (f"{address}:{PORT}", service):
-        _answers(control_plane, pod, place)
+    for place, port in ((address, PORT), (service, 80)):
+        _answers(control_plane, pod, place, port)
     before = asked(here)
     cluster.wait_for(
         f"{pod} finds {name} at {service}",
@@ -100,11 +101,18 @@ def _asks(control_plane: Machine, here: Machine, there: Machine) -> list[str]:
     ]
 
 
-def _answers(control_plane: Machine, pod: str, place: str) -> None:
-    def body() -> str:
-        return _inside(control_plane, pod, f"wget -q -T 20 -O - http://{place}/health")
+def _answers(control_plane: Machine, pod: str, address: str, port: int) -> None:
+    """By nc: the wget of a static busybox crashes where there is no C library to resolve names with."""
+    request = f"printf 'GET /health HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc -w 20 {address} {port}"
 
-    cluster.wait_for(f"OK from {place} in {pod}", lambda: body() == "OK", seen=body)
+    def answer() -> str:
+        return _inside(control_plane, pod, f"sh -c {shlex.quote(request)}")
+
+    def is_well() -> bool:
+        lines = answer().split()
+        return "200" in lines[1:2] and lines[-1] == "OK"
+
+    cluster.wait_for(f"OK from {address}:{port} in {pod}", is_well, seen=answer)
 
 
 def _addresses(control_plane: Machine, pod: str, name: str) -> list[str]:
