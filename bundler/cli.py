@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
+from click.core import ParameterSource
 
 from bundler.errors import InputError, OperatorError
 
@@ -68,6 +69,9 @@ def _progress() -> Progress:
     from bundler.progress import Progress
 
     return Progress(sys.stderr)
+
+
+_DECIDED_BY_A_LOCK = ("arch", "cni", "addon", "values")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BUNDLE"})
@@ -138,6 +142,8 @@ def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
             wanted="either --k8s VERSION or --lock FILE",
             got="both" if lock else "neither",
         )
+    if lock:
+        _demand_nothing_decided(click.get_current_context())
     progress = _progress()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
@@ -149,6 +155,21 @@ def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
     progress.say(f"resolve   {files} files, {images} images, pause {pause}{addons}")
     _print(built_lines(work.build(resolved, out)))
+
+
+def _demand_nothing_decided(context: click.Context) -> None:
+    """:class:`InputError` for options that would say what to build, beside a lock that has said it."""
+    given = [
+        f"--{name}" for name in _DECIDED_BY_A_LOCK if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise InputError(
+            "a lock has decided that already",
+            where="bundle build --lock",
+            wanted="no option that says what to build",
+            got=", ".join(given),
+            next_step="leave it out, or resolve anew:  bundle build --k8s VERSION",
+        )
 
 
 @main.command("lock")

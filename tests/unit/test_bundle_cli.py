@@ -112,6 +112,9 @@ def test_the_built_in_catalogue_is_complete() -> None:
         (["build", "--k8s", "1.30", "--mirror", "nowhere"], "aliyun"),
         (["build", "--k8s", "1.30", "--catalog", "/does/not/exist"], "/does/not/exist"),
         (["build", "--lock", "/does/not/exist.json"], "/does/not/exist.json"),
+        (["build", "--lock", "x.json", "--cni", "none"], "a lock has decided that already"),
+        (["build", "--lock", "x.json", "--arch", "arm64", "--addon", "longhorn"], "--arch, --addon"),
+        (["build", "--lock", "x.json", "--values", "cluster.yaml"], "--values"),
     ],
 )
 def test_bad_input_is_answered_before_anything_is_asked(args: list[str], told: str, tmp_path: Path) -> None:
