@@ -32,7 +32,7 @@ e2e-flannel: setup ## the same journey with flannel, a DNS cache on each node, a
 e2e-back: setup ## an install killed at every kind of step, undone, reset and made anew, on a data disk
 	@$(PYTEST) tests/e2e/test_back.py -s
 
-e2e-ha: setup ## three control planes and two workers, one powered off (five machines of 2 GiB)
+e2e-ha: setup ## three control planes and two workers, one powered off (five machines of 2 GiB, about 20 minutes)
 	@$(PYTEST) tests/e2e/test_ha.py -s
 
 lint: setup ## ruff, mypy and shellcheck only
