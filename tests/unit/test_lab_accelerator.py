@@ -1,4 +1,4 @@
-"""Which way of running machines the lab chooses, and that it changes only the kernel source it was written for."""
+"""Which way of running machines the lab chooses."""
 
 from __future__ import annotations
 
@@ -56,21 +56,3 @@ def test_what_was_tried_once_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_
     assert accelerator._remembered("uml", judge)
     assert accelerator._remembered("uml", judge)
     assert len(tried) == 1
-
-
-def test_another_kernel_source_is_refused_and_this_one_calls_our_function(tmp_path: Path) -> None:
-    process, file, machine = (
-        tmp_path / "arch/um" / name for name in ("os-Linux/skas/process.c", "os-Linux/file.c", "kernel/um_arch.c")
-    )
-    for path in (process, file, machine):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    process.write_text(f"#include <skas.h>\n\n{umlkernel._CALLER}int)\n{{\n\t{umlkernel._CALL_AFTER}}}\n")
-    file.write_text(f"int os_sync_file(int fd)\n{{\n{umlkernel._SYNC}}}\n")
-    machine.write_text(umlkernel._MODE_LINE)
-    umlkernel._changed(tmp_path)
-    text = process.read_text()
-    assert (
-        text.index("static void run_beside(") < text.index(umlkernel._CALLER) < text.index("\trun_beside(mm_idp->pid")
-    )
-    with pytest.raises(LabError, match="another than ours was written for"):
-        umlkernel._changed(tmp_path)
