@@ -18,10 +18,10 @@ demo: setup ## the main job, shown: build a bundle, carry it, install a node tha
 
 test: setup ## lint, types, unit, golden, contract and integration tests (about 8 minutes on two processors)
 	@$(PYTEST) -n auto tests/unit tests/golden tests/house
-	@$(PYTEST) -n 4 --dist loadfile tests/contract tests/integration
+	@$(PYTEST) -n 3 --dist loadfile tests/contract tests/integration
 
 contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
-	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 4 --dist loadfile $(COMPILED)
+	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 3 --dist loadfile $(COMPILED)
 
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s

@@ -155,10 +155,12 @@ class _Workers:
     def run(self, jobs: int) -> None:
         """Fetches all; raises what went wrong once every thread has stopped."""
         # Daemons: after Ctrl-C a read that hangs in the kernel must not hold the program until it times out.
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(max(1, jobs))]
-        for thread in threads:
-            thread.start()
+        threads: list[threading.Thread] = []
         try:
+            for _ in range(max(1, jobs)):
+                thread = threading.Thread(target=self._work, daemon=True)
+                thread.start()
+                threads.append(thread)
             for thread in threads:
                 while thread.is_alive():
                     thread.join(_JOIN_SECONDS)

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bundler import fetch as fetch_module
 from bundler.errors import InputError, OperatorError, SourceError
 from bundler.fetch import FetchStats, fetch, plan_fetch
 from bundler.lockfile import LockedRuntime
@@ -173,6 +175,25 @@ def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(
     first, last = upstream.requests(KUBEADM)
     assert "Range" not in first.headers
     assert 80_000 <= int(last.headers["Range"].removeprefix("bytes=").removesuffix("-")) <= 100_000
+
+
+def test_ctrl_c_while_the_downloads_are_started_ends_those_that_run(
+    parts: Parts, build: _Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            if started:
+                raise KeyboardInterrupt
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr(fetch_module, "threading", SimpleNamespace(Thread=Interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        build.fetch(parts, jobs=4)
+    assert build.upstreams.cancel.is_set()
+    assert len(started) == 1
 
 
 def test_two_builds_share_one_store(parts: Parts, upstream: Upstream, tmp_path: Path) -> None:
