@@ -23,7 +23,7 @@ test: setup ## lint, types, unit, golden, contract and integration tests (about 
 contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
 	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 3 --dist loadfile $(COMPILED)
 
-e2e: setup ## real Kubernetes on two virtual machines without a route out (about 10 minutes)
+e2e: setup ## real Kubernetes on two virtual machines without a route out (about 5 minutes, once compiled)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
 
 e2e-flannel: setup ## the same journey with flannel, a DNS cache on each node, and an add-on of its own
