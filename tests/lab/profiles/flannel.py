@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 
-from tests.lab import debian
 from tests.lab.errors import LabError
 from tests.lab.images import ImageConfig, ImageParts, Layer, image, layer
 from tests.lab.profiles import pieces
@@ -23,8 +22,6 @@ PLUGIN_MADE = (
     "compiled from upstream's source, but older than its tag says: containernetworking/plugins 0.9.1, "
     "the last release of the project that the plugin was part of before it had its own"
 )
-PACKAGES = ("busybox-static",)
-"""The real images are Alpine's, of which the chart's init containers call ``cp``."""
 _FIRST_TAG = re.compile(r"^    tag: .*", re.MULTILINE)
 _NOT_PACKED = ("tests", ".helmignore")
 """What the chart's own ``.helmignore`` names."""
@@ -32,7 +29,7 @@ _NOT_PACKED = ("tests", ".helmignore")
 
 def images(programs: Mapping[str, Path]) -> list[tuple[str, str, ImageParts]]:
     """Each image with its reference and the program it is for: flanneld beside the iptables it calls; the plugin."""
-    shell = _shell()
+    shell = pieces.shell("cp", "sh")  # the real images are Alpine's, of which the chart's init containers call cp
     flanneld = layer({"opt/bin/flanneld": programs["flanneld"]})
     network = _image(pieces.iptables_userland(), shell, flanneld, entrypoint=("/opt/bin/flanneld",))
     plugin = _image(shell, layer({"flannel": programs["flannel"]}))
@@ -44,11 +41,6 @@ def images(programs: Mapping[str, Path]) -> list[tuple[str, str, ImageParts]]:
 
 def _image(*layers: Layer, entrypoint: tuple[str, ...] = ()) -> ImageParts:
     return image({"amd64": layers}, ImageConfig(entrypoint=entrypoint), flavour="oci", attested=True)
-
-
-def _shell() -> Layer:
-    busybox = debian.unpacked(PACKAGES) / "bin" / "busybox"
-    return layer({"bin/busybox": busybox, "bin/cp": "busybox", "bin/sh": "busybox"})
 
 
 def packed_chart() -> bytes:

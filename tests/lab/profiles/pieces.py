@@ -1,4 +1,4 @@
-"""The pieces that more than one profile serves: Debian's runtime and iptables, and our pause."""
+"""The pieces that more than one profile serves: Debian's runtime, iptables and shell, and our pause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tests.lab import debian
 from tests.lab.cache import cached, key_of
 from tests.lab.commands import run
-from tests.lab.images import Layer, tree_layer
+from tests.lab.images import Layer, layer, tree_layer
 from tests.lab.release_tree import ReleaseTree, archive
 
 RUNTIME_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
@@ -29,6 +29,7 @@ IPTABLES_PACKAGES = (
     "netbase",
 )
 """What kube-proxy and flannel call, the libraries of that, and netbase, from which ipset learns what ``tcp`` is."""
+SHELL_PACKAGES = ("busybox-static",)
 _NOT_IN_IMAGES = ("usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit")
 _IPTABLES_LINKS = {
     f"usr/sbin/{name}": "xtables-nft-multi"
@@ -72,6 +73,12 @@ def iptables_userland() -> Layer:
     """iptables (as nftables, which is what the lab's machines use) and conntrack with their libraries."""
     root = debian.unpacked(IPTABLES_PACKAGES)
     return tree_layer(root, leave_out=_NOT_IN_IMAGES, links=_IPTABLES_LINKS)
+
+
+def shell(*applets: str) -> Layer:
+    """Debian's busybox, and links of the names that are called."""
+    busybox = debian.unpacked(SHELL_PACKAGES) / "bin" / "busybox"
+    return layer({"bin/busybox": busybox, **{f"bin/{name}": "busybox" for name in applets}})
 
 
 def pause() -> Path:

@@ -56,7 +56,7 @@ def _builds(*, has_network: bool) -> tuple[GoBuild, ...]:
 def inputs(given: Mapping[str, Path], *, has_network: bool) -> list[str]:
     """What the profile is made from, for the key of its tree."""
     packages = debian.candidates(
-        [*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *flannel.PACKAGES, *haproxy.PACKAGES]
+        [*pieces.RUNTIME_PACKAGES, *pieces.IPTABLES_PACKAGES, *pieces.SHELL_PACKAGES, *haproxy.PACKAGES]
     )
     return [
         repr(packages),
