@@ -26,7 +26,7 @@ contract: setup ## the tests with compiled programs, which `make test` leaves ou
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 5 minutes, once compiled)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
 
-e2e-flannel: setup ## the same journey with flannel, a DNS cache on each node, and an add-on of its own
+e2e-flannel: setup ## the same journey with flannel, and with add-ons: a DNS cache on each node, volumes, metrics
 	@$(PYTEST) tests/e2e/test_journey.py -s --cni flannel
 
 e2e-back: setup ## an install killed at every kind of step, undone, reset and made anew, on a data disk

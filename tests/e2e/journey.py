@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.e2e import cluster
 from tests.e2e.pods import pods_reach_each_other
+from tests.e2e.usage import nodes_tell_what_they_use
 from tests.e2e.volumes import NAMESPACE, a_claim_becomes_a_folder
 from tests.lab import proof
 from tests.lab.builds import bundled_version
@@ -67,8 +68,8 @@ class Journey:
     """One attempt on fresh machines. ``disk`` holds the media set ``media``; ``folder`` takes the evidence.
 
     ``cni`` is the pod network the bundle carries; with ``none`` the pods are connected by its bridge plugin.
-    ``addons`` are what else it carries; with the DNS cache of nodes, pods ask each other by name too, and an add-on
-    of the journey's own makes volumes.
+    ``addons`` are what else it carries; with the DNS cache of nodes, pods ask each other by name too, an add-on of
+    the journey's own makes volumes, and metrics-server has figures.
     """
 
     phases: Phases
@@ -129,6 +130,8 @@ class Journey:
                 "A claim becomes a folder of the worker, by an add-on of the user's own file"
             ) as phase:
                 a_claim_becomes_a_folder(control_plane, worker, phase)
+            with self.phases.phase("kubectl top: figures of every node, from kubelets with a certificate") as phase:
+                nodes_tell_what_they_use(control_plane, machines, phase)
         with self.phases.phase("Installing again changes nothing and takes seconds") as phase:
             self._again(control_plane, AS_CONTROL_PLANE, first_seconds, phase)
             self._again(worker, AS_WORKER, joined_seconds, phase)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import usage
 from tests.e2e.attempts import attempt, built, disk_and_root
 from tests.e2e.journey import NODE_DNS, Journey
 from tests.e2e.volumes import ADDON_FILE
@@ -21,7 +22,7 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
     phases = Phases()
     try:
         cni: str = pytestconfig.getoption("--cni")
-        addons = (NODE_DNS,) if cni == "flannel" else ()
+        addons = (NODE_DNS, usage.ADDON) if cni == "flannel" else ()
         files = (ADDON_FILE,) if addons else ()
         media = built(phases, pytestconfig, tmp_path, cni, addons=addons, files=files)
         disk = disk_and_root(phases, media, tmp_path)

@@ -23,8 +23,8 @@ import yaml
 
 from installer.bundle import mediatypes
 from tests.compiled import compiled
-from tests.lab.profiles import IMAGES, cilium, flannel
-from tests.lab.profiles.compiled import FLANNEL, HELM, NETWORK_BUILDS, NODE_CACHE
+from tests.lab.profiles import IMAGES, cilium, flannel, metrics
+from tests.lab.profiles.compiled import FLANNEL, HELM, METRICS_SERVER, NETWORK_BUILDS, NODE_CACHE
 
 ROOT = Path(__file__).parents[2]
 
@@ -228,7 +228,7 @@ def test_binaries_are_for_the_real_profile_only(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Path]:
-    """Helm and flannel's programs by name."""
+    """Helm, and the programs of flannel and the add-ons, by name."""
     return {name: compiled(build) / name for build in NETWORK_BUILDS for name in build.programs}
 
 
@@ -245,6 +245,7 @@ def test_the_compiled_network_programs_tell_their_versions(programs: dict[str, P
     assert "0.3.1" in spoken["supportedVersions"]
     assert said(programs["node-cache"], "-version").startswith(f"CoreDNS-{IMAGES['coredns/coredns'].removeprefix('v')}")
     assert f"node-cache {NODE_CACHE}" in said(programs["node-cache"], "-help")
+    assert said(programs["metrics-server"], "--version").strip() == f"v{METRICS_SERVER}"
 
 
 @pytest.mark.parametrize("argv", [("-bogus",), ("-localip=pods",), ("-localip=169.254.20.10,fd00::1",)], ids=str)
@@ -254,11 +255,45 @@ def test_the_node_cache_refuses_what_it_cannot_do(programs: dict[str, Path], arg
     assert argv[0].partition("=")[0].lstrip("-") in done.stderr
 
 
-def test_the_chart_names_exactly_the_images_that_are_served(programs: dict[str, Path], tmp_path: Path) -> None:
-    chart = tmp_path / "flannel.tgz"
-    chart.write_bytes(flannel.packed_chart())
-    rendered = said(
-        programs["helm"], "template", "flannel", str(chart), "--namespace", "kube-flannel", HOME=str(tmp_path)
+APPROVES = {"PROVIDER_REGEX": "^(cp-1)$", "PROVIDER_IP_PREFIXES": "10.0.0.0/24", "BYPASS_DNS_RESOLUTION": "true"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PROVIDER_REGEX", ""),
+        ("PROVIDER_REGEX", "("),
+        ("PROVIDER_IP_PREFIXES", "10.0.0.1"),
+        ("BYPASS_DNS_RESOLUTION", ""),
+    ],
+)
+def test_the_approver_refuses_what_it_cannot_judge_by(programs: dict[str, Path], variable: str, value: str) -> None:
+    done = subprocess.run(
+        [programs["kubelet-csr-approver"], "-leader-election", "-metrics-bind-address", ":8080"],
+        env={**APPROVES, variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
-    named = set(re.findall(r"^\s*(?:- )?image: (\S+)$", rendered, re.MULTILINE))
+    assert (done.returncode, variable in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("name", [metrics.SERVER, metrics.APPROVER])
+def test_an_add_on_s_chart_names_the_image_that_is_served(programs: dict[str, Path], name: str, tmp_path: Path) -> None:
+    data = {name: data for name, _, data, _ in metrics.charts()}[name]
+    served = {program: reference for reference, program, _ in metrics.images(programs)}
+    assert named_by(programs["helm"], data, tmp_path) == {served[name]}
+
+
+def named_by(helm: Path, chart: bytes, folder: Path) -> set[str]:
+    """The images that a chart names as it is."""
+    path = folder / "chart.tgz"
+    path.write_bytes(chart)
+    rendered = said(helm, "template", "release", str(path), "--namespace", "kube-system", HOME=str(folder))
+    return set(re.findall(r"^\s*(?:- )?image: \"?([^\s\"]+)\"?$", rendered, re.MULTILINE))
+
+
+def test_the_chart_names_exactly_the_images_that_are_served(programs: dict[str, Path], tmp_path: Path) -> None:
+    named = named_by(programs["helm"], flannel.packed_chart(), tmp_path)
     assert named == {flannel.FLANNEL_IMAGE, flannel.PLUGIN_IMAGE}

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from bundler.addon_types import FOLDERS
 from installer.bundle.reference import Reference
 from tests.lab.images import ImageParts
 from tests.lab.registry import push
@@ -72,8 +73,11 @@ LAYOUTS = {
 CHARTS = {
     "cilium": "https://helm.cilium.io/cilium-{version}.tgz",
     "flannel": f"{_GITHUB}/flannel-io/flannel/releases/download/{{version}}/flannel.tgz",
+    "kubelet-csr-approver": "https://postfinance.github.io/kubelet-csr-approver/kubelet-csr-approver-{version}.tgz",
+    "metrics-server": f"{_GITHUB}/kubernetes-sigs/metrics-server/releases/download/"
+    "metrics-server-helm-chart-{version}/metrics-server-{version}.tgz",
 }
-"""Where a pod network's project publishes its chart; there is no checksum file beside it."""
+"""Where an add-on's project publishes its chart; there is no checksum file beside it."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,10 @@ class ReleaseTree:
         self.add_file("containerd", version, data, made)
         self._facts[version] = dict(facts)
 
-    def add_network(
-        self, name: str, version: str, chart: bytes, made: str, images: Iterable[Reference] | None = None
+    def add_chart(
+        self, kind: str, name: str, version: str, chart: bytes, made: str, *, images: Iterable[Reference] | None = None
     ) -> None:
-        """Publishes the packed ``chart`` of a pod network and makes it the overlay's version of that network.
+        """Publishes the packed ``chart`` of an add-on (of :data:`FOLDERS`' ``kind``) as the overlay's version of it.
 
         ``images`` are the overlay's list of what it uses; without them the built-in catalogue's holds.
         """
@@ -126,11 +130,11 @@ class ReleaseTree:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(chart)
         digest = hashlib.sha256(chart).hexdigest()
-        document = {"schema": 1, "name": name, "kind": "cni", "default": version}
+        document = {"schema": 1, "name": name, "kind": kind, "default": version}
         entry: dict[str, Any] = {"sha256": digest}
         if images is not None:
             entry["images"] = sorted(map(str, images))
-        overlay = self._out / "catalog" / "cni" / f"{name}.yaml"
+        overlay = self._out / "catalog" / FOLDERS[kind] / f"{name}.yaml"
         _write_yaml(overlay, {**document, "versions": {version: entry}})
         self._parts.append(Part(path.name, version, made))
 
@@ -187,6 +191,21 @@ def archive(members: Mapping[str, Path | bytes], *, mode: int = 0o755) -> bytes:
             member.mode, member.size = mode, len(data)
             tar.addfile(member, io.BytesIO(data))
     return gzip.compress(plain.getvalue(), 4, mtime=0)
+
+
+def packed_chart(files: Mapping[str, bytes], version: str, program: str) -> bytes:
+    """The chart of ``files`` (paths within it) at ``version``, for that version of its ``program``.
+
+    The same bytes every time, whatever order the files come in.
+    """
+    about = {**yaml.safe_load(files["Chart.yaml"]), "version": version, "appVersion": program}
+    members = {**dict(sorted(files.items())), "Chart.yaml": yaml.safe_dump(about, sort_keys=False).encode()}
+    return archive({f"{about['name']}/{name}": data for name, data in members.items()}, mode=0o644)
+
+
+def chart_files(folder: Path) -> dict[str, bytes]:
+    """What is in the folder of a chart, by path within it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _filled(template: str, version: str, architecture: str) -> str:

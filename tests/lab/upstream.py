@@ -21,7 +21,7 @@ from tests.lab.registry import running_registry
 
 PROFILES = ("mini", "real", "real-flannel", "internet")
 _REAL = ("real", "real-flannel")
-_FILE_HOSTS = ("dl.k8s.io", "github.com", "get.helm.sh", "helm.cilium.io")
+_FILE_HOSTS = ("dl.k8s.io", "get.helm.sh", "github.com", "helm.cilium.io", "postfinance.github.io")
 _SOURCES = [
     Path(__file__).parent / name
     for name in ("images.py", "release_tree.py", "registry.py", "debian.py", "profiles", "pause")

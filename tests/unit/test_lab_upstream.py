@@ -231,7 +231,7 @@ def test_a_list_of_other_images_is_refused() -> None:
 def test_a_network_s_own_list_of_images_is_laid_over_the_catalogue(tmp_path: Path) -> None:
     tree = ReleaseTree(tmp_path, "mini", "1.30.14")
     images = [Reference.parse("quay.io/b/b:1"), Reference.parse("quay.io/a/a:1")]
-    tree.add_network("cilium", "1.2.3", b"chart", "ours", images)
+    tree.add_chart("cni", "cilium", "1.2.3", b"chart", "ours", images=images)
     assert (tmp_path / "files/helm.cilium.io/cilium-1.2.3.tgz").read_bytes() == b"chart"
     entry = yaml.safe_load((tmp_path / "catalog/cni/cilium.yaml").read_text())["versions"]["1.2.3"]
     assert entry == {"sha256": hashlib.sha256(b"chart").hexdigest(), "images": ["quay.io/a/a:1", "quay.io/b/b:1"]}
@@ -240,7 +240,7 @@ def test_a_network_s_own_list_of_images_is_laid_over_the_catalogue(tmp_path: Pat
 def test_a_pod_network_is_published_and_laid_over_the_catalogue(tmp_path: Path) -> None:
     tree = ReleaseTree(tmp_path, "real", "1.30.14")
     tree.add_file("helm", "3.18.6", b"helm", "compiled")
-    tree.add_network("flannel", "v0.26.7", b"chart", "upstream's")
+    tree.add_chart("cni", "flannel", "v0.26.7", b"chart", "upstream's")
     tree.finish()
     files = tmp_path / "files"
     assert (files / "github.com/flannel-io/flannel/releases/download/v0.26.7/flannel.tgz").read_bytes() == b"chart"

@@ -16,9 +16,10 @@ from bundler.addon_types import AddonVersion
 from bundler.catalog import Catalog
 from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
+from tests.lab import release_tree
 from tests.lab.errors import LabError
 from tests.lab.images import ImageParts
-from tests.lab.release_tree import archive
+from tests.lab.release_tree import chart_files
 
 NAME = "cilium"
 CHART = Path(__file__).parents[1] / "charts" / NAME
@@ -51,18 +52,13 @@ def pinned(served: Mapping[str, Reference], images: Mapping[str, ImageParts]) ->
 
 def packed_chart(chart_version: str, images: Mapping[str, Reference]) -> bytes:
     """The packed chart at ``chart_version`` that names ``images`` (see :func:`pinned`); the same bytes every time."""
-    files: dict[str, Path | bytes] = {
-        str(path.relative_to(CHART.parent)): path for path in sorted(CHART.rglob("*")) if path.is_file()
-    }
-    about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    files = chart_files(CHART)
+    values = yaml.safe_load(files["values.yaml"])
     _name(values["image"], images["cilium"], "digest")
     _name(values["operator"]["image"], images["operator-generic"], "genericDigest")
     _name(values["envoy"]["image"], images["cilium-envoy"], "digest")
-    about |= {"version": chart_version, "appVersion": chart_version}
-    files[f"{NAME}/Chart.yaml"] = yaml.safe_dump(about, sort_keys=False).encode()
-    files[f"{NAME}/values.yaml"] = yaml.safe_dump(values, sort_keys=False).encode()
-    return archive(files, mode=0o644)
+    files["values.yaml"] = yaml.safe_dump(values, sort_keys=False).encode()
+    return release_tree.packed_chart(files, chart_version, chart_version)
 
 
 def _name(values: dict[str, Any], image: Reference, digest_key: str) -> None:

@@ -17,6 +17,8 @@ FLANNEL_CNI_PLUGIN = "1.6.2-flannel1"
 """The plugin image that flannel's chart names; what is in it is in :data:`BUILDS`."""
 LOCAL_PATH = "0.0.30"
 """Older than the catalogue's, and without its probes: the module proxy did not give a later one."""
+METRICS_SERVER = "0.7.2"
+"""The last that the pinned compiler takes."""
 NODE_CACHE = "1.26.4"
 """The image of the add-on node-local-dns; that release is made from the CoreDNS that the lab compiles."""
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
@@ -87,6 +89,15 @@ NETWORK_BUILDS = (
     # Nor does it give k8s.io/dns: this is ours around the same CoreDNS.
     GoBuild("node-cache", {"node-cache": "."}, {"main.imageVersion": NODE_CACHE}),
     GoBuild("local-path-provisioner", {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}),
+    # The module of the approver is not given either: that one is ours, on the client that metrics-server has.
+    GoBuild(
+        "metrics-server",
+        {
+            "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server",
+            "kubelet-csr-approver": "./kubelet-csr-approver",
+        },
+        {"k8s.io/client-go/pkg/version.gitVersion": f"v{METRICS_SERVER}"},
+    ),
 )
 KUBEADM_BUILDS = {
     "1.28.15": _kubernetes("kubernetes-1.28", "1.28.15", ("kubeadm",)),

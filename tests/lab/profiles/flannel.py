@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
+from tests.lab import release_tree
 from tests.lab.errors import LabError
 from tests.lab.images import ImageConfig, ImageParts, Layer, image, layer
 from tests.lab.profiles import pieces
 from tests.lab.profiles.compiled import FLANNEL, FLANNEL_CNI_PLUGIN
-from tests.lab.release_tree import archive
+from tests.lab.release_tree import chart_files
 from tests.lab.toolchain import module_source
 
 FLANNEL_IMAGE = f"ghcr.io/flannel-io/flannel:v{FLANNEL}"
@@ -46,8 +45,7 @@ def _image(*layers: Layer, entrypoint: tuple[str, ...] = ()) -> ImageParts:
 def packed_chart() -> bytes:
     """``flannel.tgz``: the chart at our version of flannel."""
     folder = module_source("flannel", "github.com/flannel-io/flannel") / "chart" / "kube-flannel"
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return pack_chart({str(path.relative_to(folder)): path.read_bytes() for path in files}, f"v{FLANNEL}")
+    return pack_chart(chart_files(folder), f"v{FLANNEL}")
 
 
 def pack_chart(files: Mapping[str, bytes], tag: str) -> bytes:
@@ -56,13 +54,7 @@ def pack_chart(files: Mapping[str, bytes], tag: str) -> bytes:
     The first image tag in the values and both versions in ``Chart.yaml`` become ``tag``; the same bytes every time.
     """
     kept = {name: data for name, data in files.items() if Path(name).parts[0] not in _NOT_PACKED}
-    about = {**yaml.safe_load(kept.pop("Chart.yaml")), "version": tag, "appVersion": tag}
-    values, count = _FIRST_TAG.subn(f"    tag: {tag}", kept.pop("values.yaml").decode(), count=1)
+    values, count = _FIRST_TAG.subn(f"    tag: {tag}", kept["values.yaml"].decode(), count=1)
     if not count:
         raise LabError("the chart's values name no image tag", where="values.yaml", wanted="a line '    tag: …'")
-    members = {
-        "Chart.yaml": yaml.safe_dump(about).encode(),
-        "values.yaml": values.encode(),
-        **dict(sorted(kept.items())),
-    }
-    return archive({f"{about['name']}/{name}": data for name, data in members.items()}, mode=0o644)
+    return release_tree.packed_chart({**kept, "values.yaml": values.encode()}, tag, tag)

@@ -67,7 +67,7 @@ def _add_pod_network(tree: ReleaseTree, address: str) -> None:
         tree.add_image(address, str(reference.tagged), images[name], _TINY)
     pinned = cilium.pinned(served, images)
     chart = cilium.packed_chart(known.version, pinned)
-    tree.add_network(cilium.NAME, known.version, chart, cilium.CHART_MADE, pinned.values())
+    tree.add_chart("cni", cilium.NAME, known.version, chart, cilium.CHART_MADE, images=pinned.values())
 
 
 def _image(name: str, tag: str, *, is_oci: bool = False) -> ImageParts:

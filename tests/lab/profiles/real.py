@@ -1,6 +1,6 @@
 """``real``: Kubernetes and what it runs on, compiled from upstream's own source, in images of the real names.
 
-``real-flannel`` (``has_network``) has helm, a pod network, a DNS cache for nodes and volumes beside it. Those take as
+``real-flannel`` (``has_network``) has helm, a pod network and add-ons beside it. Those take as
 long again to compile.
 """
 
@@ -21,6 +21,7 @@ from tests.lab.profiles import (
     flannel,
     haproxy,
     localpath,
+    metrics,
     nodecache,
     pieces,
 )
@@ -34,6 +35,7 @@ _COMPILED = "compiled from upstream's source"
 _MADE_OTHERWISE = {
     "flannel": flannel.PLUGIN_MADE,
     nodecache.PROGRAM: nodecache.MADE,
+    metrics.APPROVER: metrics.APPROVER_MADE,
     "busybox": "Debian's busybox, alone in an image",
 }
 _GIVEN = "a release binary that was given"
@@ -80,7 +82,9 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
         _add_files(tree, programs, made)
         if has_network:
             tree.add_file("helm", HELM, archive({"linux-amd64/helm": programs["helm"]}), made("helm"))
-            tree.add_network("flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
+            tree.add_chart("cni", "flannel", f"v{FLANNEL}", flannel.packed_chart(), flannel.CHART_MADE)
+            for chart in metrics.charts():
+                tree.add_chart("addon", *chart)
     networks = _networks(programs) if has_network else []
     count = len(IMAGES) + len(networks) + len(ENDPOINT_IMAGES)
     with timed("images", f"{count} images"), running_registry(out / "registry", read_only=False) as address:
@@ -96,7 +100,12 @@ def make(out: Path, given: Mapping[str, Path], *, has_network: bool) -> None:
 
 
 def _networks(programs: Mapping[str, Path]) -> list[tuple[str, str, ImageParts]]:
-    return [*flannel.images(programs), nodecache.image_of(programs), *localpath.images(programs)]
+    return [
+        *flannel.images(programs),
+        nodecache.image_of(programs),
+        *localpath.images(programs),
+        *metrics.images(programs),
+    ]
 
 
 def _add_files(tree: ReleaseTree, programs: Mapping[str, Path], made: Callable[[str], str]) -> None:
