@@ -186,7 +186,7 @@ def test_the_chart_is_packed_as_its_release_job_does() -> None:
         files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
         assert {member.mode for member in tar} == {0o644}
     templates = ["flannel/templates/account.yaml", "flannel/templates/config.yaml"]
-    assert list(files) == ["flannel/Chart.yaml", "flannel/values.yaml", *templates]
+    assert list(files) == ["flannel/Chart.yaml", *templates, "flannel/values.yaml"]
     about = yaml.safe_load(files["flannel/Chart.yaml"])
     assert (about["version"], about["appVersion"]) == ("v0.2.0", "v0.2.0")
     values = yaml.safe_load(files["flannel/values.yaml"])["flannel"]
