@@ -12,9 +12,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bundler.dense_layers import DenseLayers, PlainLayers
 from bundler.errors import IntegrityError, OperatorError
 from bundler.lockfile import Lock
 from bundler.measure import UnpackedSizes
@@ -45,8 +46,18 @@ class MediaSet:
     kept: bool
 
 
-def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) -> BundleIndex:
-    """``bundle.json`` for a lock. Members: files and charts, then image documents, then layers, each by digest."""
+def index_of(
+    lock: Lock,
+    blobs: BlobSource,
+    sizes: UnpackedSizes,
+    *,
+    jobs: int,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> BundleIndex:
+    """``bundle.json`` for a lock. Members: files and charts, then image documents, then layers, each by digest.
+
+    Where the lock wants them dense, layers are read through first; ``progress`` gets their bytes.
+    """
     files = {item.blob for item in lock.files} | {addon.chart for addon in lock.addons}
 
     def order(blob: Descriptor) -> tuple[int, str]:
@@ -56,7 +67,7 @@ def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) 
         rank = next((number for number, kind in enumerate(kinds, start=1) if blob.media_type in kind), 4)
         return rank, blob.digest
 
-    return BundleIndex(
+    index = BundleIndex(
         name=lock.name,
         kubernetes=lock.kubernetes,
         platforms=lock.platforms,
@@ -64,11 +75,14 @@ def index_of(lock: Lock, blobs: BlobSource, sizes: UnpackedSizes, *, jobs: int) 
         created_seconds=lock.created_seconds,
         minimum_installer=MINIMUM_INSTALLER,
         pause=lock.pause,
-        blobs=sizes.measured(sorted(lock.blobs, key=order), blobs, jobs=jobs),
+        blobs=tuple(sorted(lock.blobs, key=order)),
         files=lock.files,
         images=lock.images,
         addons=lock.addons,
     )
+    if lock.layers == "dense":
+        index = DenseLayers(sizes.folder).densified(index, blobs, jobs=jobs, progress=progress)
+    return replace(index, blobs=sizes.measured(index.blobs, blobs, jobs=jobs))
 
 
 def assemble(
@@ -87,6 +101,22 @@ def assemble(
     ``progress`` gets the uncompressed bytes done since its last call.
     """
     index = index_of(lock, blobs, sizes, jobs=jobs)
+    return write_media_set(lock, index, blobs, install, out, jobs=jobs, progress=progress)
+
+
+def write_media_set(
+    lock: Lock,
+    index: BundleIndex,
+    blobs: BlobSource,
+    install: bytes,
+    out: Path,
+    *,
+    jobs: int,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> MediaSet:
+    """:func:`assemble` for the ``index`` that :func:`index_of` gave."""
+    if index.layers:
+        blobs = PlainLayers(index, lock.blobs, blobs)
     folder = out / lock.name
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from platform import python_version
@@ -15,7 +15,7 @@ import zstandard
 
 from bundler import host_python
 from bundler.addons import objects_chart
-from bundler.assemble import MediaSet, assemble
+from bundler.assemble import MediaSet, index_of, write_media_set
 from bundler.catalog import Catalog
 from bundler.errors import InputError
 from bundler.fetch import FetchPlan, fetch, is_made_here, plan_fetch
@@ -57,6 +57,7 @@ class Request:
     ca_file: Path | None
     store: Path | None
     jobs: int
+    layers: str = "registry"
 
 
 class Builder:
@@ -94,7 +95,7 @@ class Builder:
         lookup = ConnectedLookup(self._upstreams, self._make_runtime, fetch_programs=fetch_programs)
         pool = ThreadPoolExecutor(self._request.jobs)
         try:
-            return resolve(wanted, self.catalog, lookup, pool.map)
+            return replace(resolve(wanted, self.catalog, lookup, pool.map), layers=self._request.layers)
         except BaseException:
             self._upstreams.cancel.set()  # or Ctrl-C would wait for every question that is still being asked
             raise
@@ -111,22 +112,53 @@ class Builder:
         if lock.zstd != ZSTD:
             self._progress.say(f"note      locked with zstd {lock.zstd}, this is {ZSTD}: the tarball may be compressed")
             self._progress.say("          differently; what is in it, and its identity, are the same")
+        self._demand_same_packing(lock)
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
         fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
         payloads = [payload(locked, self._store) for locked in lock.runtimes]
-        with self._progress.task("assemble", sum(blob.size_bytes for blob in lock.blobs)) as task:
-            media_set = assemble(
+        index = self._index(lock)
+        with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
+            media_set = write_media_set(
                 lock,
+                index,
                 self._store,
                 install_bytes(payloads),
                 out,
-                sizes=UnpackedSizes(self._store.root / "unpacked-sizes"),
                 jobs=self._request.jobs,
                 progress=task.advance,
             )
         glibc = tuple(payload.glibc for payload in payloads)
         return Built(media_set, glibc, time.monotonic() - began, lock.addons)
+
+    def _index(self, lock: Lock) -> BundleIndex:
+        sizes = UnpackedSizes(self._store.root / "unpacked-sizes")
+        if lock.layers == "registry":
+            return index_of(lock, self._store, sizes, jobs=self._request.jobs)
+        layers = {digest for image in lock.images for its in image.platforms.values() for digest in its.layers}
+        with self._progress.task(
+            "layers", sum(blob.size_bytes for blob in lock.blobs if blob.digest in layers)
+        ) as task:
+            return index_of(lock, self._store, sizes, jobs=self._request.jobs, progress=task.advance)
+
+    def _demand_same_packing(self, lock: Lock) -> None:
+        """A dense bundle's layers are packed on the node by the very library whose result was said here."""
+        others = [
+            f"{wheel.name} {wheel.version}"
+            for runtime in lock.runtimes
+            for wheel in runtime.wheels
+            if wheel.name == "zstandard" and wheel.version != zstandard.__version__
+        ]
+        others += [f"zstd {lock.zstd} in the lock"] * (lock.zstd != ZSTD)
+        others += ["an archive that is not looked into"] * any(runtime.kind == "file" for runtime in lock.runtimes)
+        if lock.layers == "dense" and others:
+            raise InputError(
+                "the node would pack layers by another library than this builder",
+                where="--layers dense",
+                wanted=f"zstandard {zstandard.__version__} with zstd {ZSTD} in the installer's runtime",
+                got=", ".join(others),
+                next_step="build with --layers registry, or where it fits with --runtime host",
+            )
 
     def _demand_runtimes(self, lock: Lock) -> None:
         """Every runtime that cannot be downloaded is in the store, or is made again and is the locked one."""

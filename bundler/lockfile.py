@@ -22,6 +22,8 @@ from installer.bundle.source import TRUSTS
 from installer.bundle.strict import Fields, Problems
 
 SCHEMA = 1
+LAYERS = ("registry", "dense")
+"""As the registry serves them, or as plain tars compressed together (``installer.bundle.dense``)."""
 RUNTIME_KINDS = ("catalogue", "file", "host")
 _VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 
@@ -103,7 +105,10 @@ class LockedRuntime:
 
 @dataclass(frozen=True)
 class Lock:
-    """One resolved release. ``zstd`` is the compressor's version: with another one the tarball's bytes may differ."""
+    """One resolved release. ``zstd`` is the compressor's version: with another one the tarball's bytes may differ.
+
+    ``layers`` is how layers are held, one of :data:`LAYERS`.
+    """
 
     kubernetes: str
     platforms: tuple[Platform, ...]
@@ -116,6 +121,7 @@ class Lock:
     images: tuple[BundledImage, ...]
     blobs: tuple[Descriptor, ...]
     addons: tuple[BundledAddon, ...] = ()
+    layers: str = "registry"
 
     @property
     def name(self) -> str:
@@ -146,6 +152,7 @@ class Lock:
             tuple(BundledImage.read(item) for item in fields.mappings("images")),
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
             tuple(BundledAddon.read(item) for item in fields.mappings("addons", optional=True)),
+            fields.choice("layers", LAYERS, "registry"),
         )
         fields.finish()
         if not problems:
@@ -182,7 +189,8 @@ class Lock:
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping :meth:`from_bytes` takes."""
-        return {
+        dense = {"layers": self.layers} if self.layers != "registry" else {}
+        return dense | {
             "schema": SCHEMA,
             "kubernetes": self.kubernetes,
             "platforms": [str(platform) for platform in self.platforms],

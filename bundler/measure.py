@@ -11,7 +11,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class UnpackedSizes:
     """Unpacked sizes of blobs, remembered in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def measured(self, blobs: Iterable[Descriptor], source: BlobSource, *, jobs: int) -> tuple[Descriptor, ...]:
         """The descriptors in the same order, compressed archives with their unpacked size."""
@@ -43,12 +43,12 @@ class UnpackedSizes:
         return tuple(ordered_map(measure, blobs, jobs=jobs))
 
     def _size(self, blob: Descriptor, source: BlobSource) -> int:
-        path = self._folder / blob.digest.hex
+        path = self.folder / blob.digest.hex
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int(path.read_text(encoding="ascii"))
         with source.open(blob.digest) as reader:
             size_bytes = unpacked_size(reader, blob)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(f"{size_bytes}\n", encoding="ascii")
         partial.replace(path)
@@ -57,13 +57,22 @@ class UnpackedSizes:
 
 def unpacked_size(reader: VerifiedReader, blob: Descriptor) -> int:
     """The number of bytes the gzip or zstd stream in ``reader`` unpacks to, in one pass and constant memory."""
+    return sum(map(len, unpacked(reader, blob)))
+
+
+def unpacked(reader: VerifiedReader, blob: Descriptor) -> Iterator[bytes]:
+    """What the gzip or zstd stream in ``reader`` unpacks to, piece by piece; what is neither, as it is."""
+    if not mediatypes.is_compressed(blob.media_type):
+        yield from iter(lambda: reader.read(_CHUNK_BYTES), b"")
+        return
     raw = io.BufferedReader(_Raw(reader), _CHUNK_BYTES)
     try:
         if blob.media_type.endswith("zstd"):
             with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                return _count(stream)
-        with gzip.GzipFile(fileobj=raw) as stream:
-            return _count(stream)
+                yield from iter(lambda: stream.read(_CHUNK_BYTES), b"")
+                return
+        with gzip.GzipFile(fileobj=raw) as plain:
+            yield from iter(lambda: plain.read(_CHUNK_BYTES), b"")
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise FormatError(
             "a blob is not the compressed archive its media type says",
@@ -72,13 +81,6 @@ def unpacked_size(reader: VerifiedReader, blob: Descriptor) -> int:
             got=str(error),
             next_step="its bytes are the ones upstream serves; report it there, or use another version",
         ) from None
-
-
-def _count(stream: gzip.GzipFile | zstandard.ZstdDecompressionReader) -> int:
-    size_bytes = 0
-    while data := stream.read(_CHUNK_BYTES):
-        size_bytes += len(data)
-    return size_bytes
 
 
 class _Raw(io.RawIOBase):

@@ -133,7 +133,7 @@ def inspect_lines(index: BundleIndex, identity: Digest) -> Iterator[str]:
         yield f"  {item.component:<12} {item.version:<9} {item.platform:<12} {size:>9}  {roles:<10} {word}"
     yield "images"
     for image in index.images:
-        size = format_bytes(_sum(sizes, image.blobs()))
+        size = format_bytes(_sum(sizes, index.held(image)))
         yield f"  {size:>9}  {','.join(image.roles):<10} {image.reference}"
         yield f"             {image.blob}  {_word(image.source)}"
     if index.addons:
@@ -150,6 +150,8 @@ def inspect_lines(index: BundleIndex, identity: Digest) -> Iterator[str]:
     unpacked_bytes = sum(blob.unpacked_size_bytes or blob.size_bytes for blob in index.blobs)
     total = format_bytes(sum(sizes.values()))
     yield f"{len(index.blobs)} blobs, {total}, {format_bytes(unpacked_bytes)} once unpacked"
+    if index.layers:
+        yield f"dense: {len(index.layers)} layers are held as plain tars; a node packs them with zstd {index.zstd}"
 
 
 def _word(source: Source) -> str:

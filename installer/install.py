@@ -128,6 +128,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
         raise InputError("there is no bundle for this machine", where="uname -m", got=facts.machine)
     bundle.demand_platform(facts.platform)
     bundle.demand_installer(installer.__version__)
+    bundle.demand_packing()
     address = choose_address(facts, config, request.address).address
     is_known = facts.installed is not None and (facts.installed.state, facts.installed.identity) == (
         "done",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,3 +135,17 @@ def read_needs(fields: Fields) -> tuple[str, ...]:
         if not _NAME.fullmatch(name):
             fields.note(f"needs[{number}]", f"wanted the name of an add-on, got {name[:100]!r}")
     return needs
+
+
+def order_problems(addons: tuple[BundledAddon, ...]) -> Iterator[str]:
+    """Add-ons are installed in their order: each once, at most one pod network, what one needs before it."""
+    if sum(addon.kind == "cni" for addon in addons) > 1:
+        yield "addons: more than one pod network"
+    before: set[str] = set()
+    for addon in addons:
+        if addon.name in before:
+            yield f"addons: {addon.name} is listed twice"
+        yield from (
+            f"addons: {addon.name} needs {name}, which is not before it" for name in addon.needs if name not in before
+        )
+        before.add(addon.name)

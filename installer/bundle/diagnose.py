@@ -24,20 +24,20 @@ def holder(index: BundleIndex, digest: Digest) -> str | None:
         if item.blob == digest:
             return f"file {item.component} {item.version} for {item.platform}"
     for image in index.images:
-        if digest in image.blobs():
+        if digest in index.held(image):
             return f"inside image {image.reference}, {_part(image, digest)} {digest}"
     return None
 
 
 def _part(image: BundledImage, digest: Digest) -> str:
     for platform in image.platforms.values():
-        if digest in platform.layers:
-            return "layer"
         if digest == platform.config:
             return "config"
         if digest == platform.manifest:
             return "manifest"
-    return "index"
+        if digest in platform.indexes:
+            return "index"
+    return "index" if digest == image.blob else "layer"
 
 
 def place(index: BundleIndex, path: Path, member: Member) -> str:

@@ -10,9 +10,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from installer.bundle.addon import BundledAddon
+from installer.bundle.addon import BundledAddon, order_problems
+from installer.bundle.dense import DenseLayer
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
@@ -115,19 +117,22 @@ class PlatformImage:
     """One platform of an image: the digests of its manifest, config and layers, in manifest order.
 
     ``indexes`` are the nested image indexes between the blob the image names and the manifest, outermost first.
+    ``packed_manifest`` is, in a dense bundle, the digest of the manifest that a node gets (:mod:`dense`).
     """
 
     manifest: Digest
     config: Digest
     layers: tuple[Digest, ...]
     indexes: tuple[Digest, ...] = ()
+    packed_manifest: Digest | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> PlatformImage:
         """A platform's image from its mapping."""
         layers = fields.parsed_list("layers", Digest)
         indexes = fields.parsed_list("indexes", Digest) if "indexes" in fields else ()
-        image = cls(fields.parsed("manifest", Digest), fields.parsed("config", Digest), layers, indexes)
+        packed = fields.parsed("packed_manifest", Digest) if "packed_manifest" in fields else None
+        image = cls(fields.parsed("manifest", Digest), fields.parsed("config", Digest), layers, indexes, packed)
         fields.finish()
         return image
 
@@ -140,6 +145,8 @@ class PlatformImage:
         }
         if self.indexes:
             out["indexes"] = [str(index) for index in self.indexes]
+        if self.packed_manifest:
+            out["packed_manifest"] = str(self.packed_manifest)
         return out
 
     def blobs(self) -> tuple[Digest, ...]:
@@ -196,6 +203,12 @@ class BundledImage:
         tagged = self.reference.tagged
         return ((tagged,) if tagged else ()) + (self.reference.pinned(self.blob),)
 
+    @property
+    def stored_digests(self) -> frozenset[Digest]:
+        """What the image's names may lead to in a node's store: what the registry served, or made of it (``dense``)."""
+        packed = {its.packed_manifest for its in self.platforms.values() if its.packed_manifest}
+        return frozenset({self.blob, *packed})
+
     def blobs(self, platforms: tuple[Platform, ...] | None = None) -> Iterator[Digest]:
         """The image's blobs for ``platforms`` (all by default), the named one first, each once."""
         seen = {self.blob}
@@ -228,7 +241,10 @@ class Pause:
 
 @dataclass(frozen=True)
 class BundleIndex:
-    """The whole index. ``created_seconds`` (Unix time) is the mtime of everything in the bundle."""
+    """The whole index. ``created_seconds`` (Unix time) is the mtime of everything in the bundle.
+
+    ``layers`` are those of a dense bundle, and ``zstd`` the version of the library that packs them on a node.
+    """
 
     name: str
     kubernetes: str
@@ -241,6 +257,8 @@ class BundleIndex:
     files: tuple[BundledFile, ...]
     images: tuple[BundledImage, ...]
     addons: tuple[BundledAddon, ...] = ()
+    zstd: str | None = None
+    layers: tuple[DenseLayer, ...] = ()
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> BundleIndex:
@@ -283,6 +301,8 @@ class BundleIndex:
             tuple(BundledFile.read(item) for item in fields.mappings("files")),
             tuple(BundledImage.read(item) for item in fields.mappings("images")),
             tuple(BundledAddon.read(item) for item in fields.mappings("addons", optional=True)),
+            fields.text("zstd", None),
+            tuple(DenseLayer.read(item) for item in fields.mappings("layers", optional=True)),
         )
         fields.finish()
         return index
@@ -292,17 +312,33 @@ class BundleIndex:
         listed = [blob.digest for blob in self.blobs]
         if len(listed) != len(set(listed)):
             problems.append("blobs: a digest is listed twice")
-        named = {item.blob for item in self.files} | {blob for image in self.images for blob in image.blobs()}
+        named = {item.blob for item in self.files} | {blob for image in self.images for blob in self.held(image)}
         named |= {addon.chart for addon in self.addons}
         problems.extend(f"blobs: {digest} is named but not listed" for digest in sorted(named - set(listed)))
         problems.extend(f"blobs: {digest} is listed but not named" for digest in sorted(set(listed) - named))
-        problems.extend(_addon_problems(self.addons))
+        problems.extend(order_problems(self.addons))
+        problems.extend(self._dense_problems())
         if not any(image.reference == self.pause.reference for image in self.images):
             problems.append(f"pause: {self.pause.reference} is not among the images")
 
+    def _dense_problems(self) -> Iterator[str]:
+        """All layers are dense, each once, or none is."""
+        known = [layer.digest for layer in self.layers]
+        if len(known) != len(set(known)):
+            yield "layers: a digest is listed twice"
+        images = [image for named in self.images for image in named.platforms.values()]
+        used = {digest for image in images for digest in image.layers} if self.layers else set()
+        yield from (f"layers: {digest} is an image's and not listed" for digest in sorted(used - set(known)))
+        yield from (f"layers: {digest} is no image's" for digest in sorted(set(known) - used))
+        if (self.zstd is not None) != bool(self.layers):
+            yield "zstd: wanted beside layers, and nowhere else"
+        if any((image.packed_manifest is not None) != bool(self.layers) for image in images):
+            yield "images: wanted a packed_manifest for every platform where there are layers, and nowhere else"
+
     def to_dict(self) -> dict[str, Any]:
         """The index as plain values, ``totals`` included."""
-        return {
+        dense = {"zstd": self.zstd, "layers": [layer.to_dict() for layer in self.layers]} if self.layers else {}
+        return dense | {
             "schema": SCHEMA,
             "name": self.name,
             "kubernetes": self.kubernetes,
@@ -327,6 +363,17 @@ class BundleIndex:
     def to_bytes(self) -> bytes:
         """The one canonical encoding: sorted keys, two spaces, a newline at the end. Its digest is the identity."""
         return (json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+    @cached_property
+    def dense_layers(self) -> dict[Digest, DenseLayer]:
+        """The layers of a dense bundle, by their digests in the registry."""
+        return {layer.digest: layer for layer in self.layers}
+
+    def held(self, image: BundledImage, platforms: tuple[Platform, ...] | None = None) -> Iterator[Digest]:
+        """The blobs of ``image`` that the bundle holds for ``platforms`` (all by default), each once."""
+        dense = self.dense_layers
+        digests = image.blobs(platforms)
+        yield from dict.fromkeys(dense[digest].diff_id if digest in dense else digest for digest in digests)
 
     def descriptors(self) -> dict[Digest, Descriptor]:
         """Every blob by digest."""
@@ -354,17 +401,3 @@ def demand_schema(document: object, known: int, where: str) -> None:
         )
     if schema != known or isinstance(schema, bool):
         raise FormatError("no known schema", where=where, wanted=f"schema: {known}", got=f"schema: {schema!r}"[:100])
-
-
-def _addon_problems(addons: tuple[BundledAddon, ...]) -> Iterator[str]:
-    """Add-ons are installed in their order: each once, at most one pod network, what one needs before it."""
-    if sum(addon.kind == "cni" for addon in addons) > 1:
-        yield "addons: more than one pod network"
-    before: set[str] = set()
-    for addon in addons:
-        if addon.name in before:
-            yield f"addons: {addon.name} is listed twice"
-        yield from (
-            f"addons: {addon.name} needs {name}, which is not before it" for name in addon.needs if name not in before
-        )
-        before.add(addon.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
@@ -30,6 +30,23 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) ->
         finally:
             for future in pending:
                 future.cancel()
+
+
+def cut(parts: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
+    """``parts`` joined and cut into pieces of ``size_bytes``, the last one shorter; each byte is copied once."""
+    pending: list[bytes | memoryview] = []
+    pending_bytes = 0
+    for part in parts:
+        view = memoryview(part)
+        while pending_bytes + len(view) >= size_bytes:
+            taken = size_bytes - pending_bytes
+            yield b"".join((*pending, view[:taken]))
+            view = view[taken:]
+            pending, pending_bytes = [], 0
+        pending.append(view)
+        pending_bytes += len(view)
+    if pending_bytes:
+        yield b"".join(pending)
 
 
 class SideDigest:

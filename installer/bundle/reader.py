@@ -6,14 +6,18 @@ table and its own checksum, a member against its digest. :mod:`installer.bundle.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from installer.bundle import diagnose, seekable
+from installer.bundle.dense import ZSTD
+from installer.bundle.densetar import DenseTar
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, InputError, IntegrityError
 from installer.bundle.index import BundledImage, BundleIndex
@@ -25,10 +29,11 @@ from installer.bundle.layout import (
     Member,
     blob_name,
     oci_documents,
+    piece_sizes,
 )
 from installer.bundle.ordered import ordered_map
 from installer.bundle.platform import Platform
-from installer.bundle.seekable import Frame
+from installer.bundle.seekable import Frame, LongFrame
 
 TARBALL_SUFFIX = ".tar.zst"
 _READ_AHEAD_JOBS = 2
@@ -44,6 +49,7 @@ class Bundle:
         self.path = path
         self.folder = folder
         self.size_bytes = path.stat().st_size
+        self._resting: list[LongFrame] = []  # where the last reading ended; taken out while it is in use
         try:
             self.frames = seekable.parse_table(stream, self.size_bytes, str(path))
         except IntegrityError as error:
@@ -116,6 +122,17 @@ class Bundle:
                 next_step="run the install that came with the bundle",
             )
 
+    def demand_packing(self) -> None:
+        """Raises :class:`InputError` when layers would be packed to other bytes here than the builder said."""
+        if self.index.zstd not in (None, ZSTD):
+            raise InputError(
+                "the bundle's layers would be packed to other bytes here",
+                where=str(self.path),
+                wanted=f"zstd {self.index.zstd}, which the builder had",
+                got=f"zstd {ZSTD}",
+                next_step="run the install that came with the bundle",
+            )
+
     def member(self, digest: Digest) -> Member:
         """The member that holds a blob; :class:`FormatError` when the bundle has no such blob."""
         try:
@@ -130,22 +147,29 @@ class Bundle:
     def oci_tar(self, images: Iterable[BundledImage], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
         """An uncompressed OCI layout as a tar stream: only ``images`` and the blobs of ``platforms``, verified.
 
-        Image indexes are passed on as they are, so digests hold; blobs come in the tarball's order, each once.
+        Image indexes are passed on as they are, so digests hold; blobs come in the tarball's order, each once. Of a
+        dense bundle a node gets manifests of its own (:mod:`dense`), and no indexes.
         """
         chosen = tuple(images)
+        stream = DenseTar(self, platforms).parts if self.index.layers else self._tar_as_held
+        yield from stream(chosen, platforms)
+        yield END
+
+    def _tar_as_held(self, images: tuple[BundledImage, ...], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
+        blobs = self.index.descriptors()
         wanted = {
             digest
-            for image in chosen
+            for image in images
             for digest in image.blobs(tuple(platform for platform in platforms if platform in image.platforms))
         }
-        yield from oci_documents(chosen, self.index)
+        named = {name: blobs[image.blob] for image in images for name in image.names()}
+        yield from oci_documents(named, self.index.created_seconds)
         for blob in self.index.blobs:
             if blob.digest in wanted:
                 member = self.member(blob.digest)
                 yield member.header
                 yield from self._content(member)
                 yield member.padding
-        yield END
 
     def read_frame(self, frame: Frame) -> bytes:
         """A frame's bytes as they are in the file."""
@@ -169,8 +193,18 @@ class Bundle:
             )
 
     def _span(self, start_bytes: int, length_bytes: int, where: str) -> Iterator[bytes]:
-        """A part of the uncompressed stream, a frame at a time; the next frames are read meanwhile."""
+        """A part of the uncompressed stream, piece by piece; the next pieces are read meanwhile."""
+        frames = seekable.frames_of(self.frames, start_bytes, length_bytes)
+        for is_long, found in itertools.groupby(frames, key=lambda frame: frame.is_long):
+            if is_long:
+                for frame in found:
+                    yield from self._span_of_long(frame, start_bytes, length_bytes, where)
+            else:
+                yield from self._span_of_small(tuple(found), start_bytes, length_bytes, where)
 
+    def _span_of_small(
+        self, frames: tuple[Frame, ...], start_bytes: int, length_bytes: int, where: str
+    ) -> Iterator[bytes]:
         def content(frame: Frame) -> bytes:
             data = self.read_frame(frame)
             try:
@@ -178,14 +212,39 @@ class Bundle:
             except IntegrityError as error:
                 raise diagnose.damaged_frame(error, frame, where) from None
 
-        frames = seekable.frames_of(self.frames, start_bytes, length_bytes)
-        first = tuple(frames)
-        if len(first) == 1:
-            yield bytes(seekable.cut(content(first[0]), first[0], start_bytes, length_bytes))
+        if len(frames) == 1:
+            yield bytes(seekable.cut(content(frames[0]), frames[0], start_bytes, length_bytes))
             return
-        pieces = ordered_map(content, first, jobs=_READ_AHEAD_JOBS)
-        for frame, piece in zip(first, pieces, strict=True):
+        pieces = ordered_map(content, frames, jobs=_READ_AHEAD_JOBS)
+        for frame, piece in zip(frames, pieces, strict=True):
             yield bytes(seekable.cut(piece, frame, start_bytes, length_bytes))
+
+    def _span_of_long(self, frame: Frame, start_bytes: int, length_bytes: int, where: str) -> Iterator[bytes]:
+        """What comes before it in the frame is decompressed and dropped, unless the last reading ended there."""
+        low = max(start_bytes, frame.start_bytes)
+        high = min(start_bytes + length_bytes, frame.end_bytes)
+        reader = self._resting.pop() if self._resting else None
+        if reader is None or reader.frame != frame or reader.position_bytes > low:
+            reader = self.long_frame(frame)
+        skipped = list(piece_sizes(low - reader.position_bytes))
+        try:
+            with contextlib.closing(ordered_map(reader.read, [*skipped, *piece_sizes(high - low)], jobs=1)) as pieces:
+                for _ in skipped:
+                    next(pieces)
+                yield from pieces
+        except IntegrityError as error:
+            raise diagnose.damaged_frame(error, frame, where) from None
+        self._resting.append(reader)
+
+    def long_frame(self, frame: Frame, passing: Callable[[bytes], None] = lambda _data: None) -> LongFrame:
+        """A long frame from its beginning; ``passing`` gets its bytes in the file as they are read."""
+
+        def read(offset_bytes: int, length_bytes: int) -> bytes:
+            data = seekable.read_at(self._stream, offset_bytes, length_bytes, str(self.path))
+            passing(data)
+            return data
+
+        return LongFrame(frame, read)
 
 
 def open_media_set(path: Path) -> Bundle:

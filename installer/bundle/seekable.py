@@ -3,16 +3,19 @@
 Seek table, little endian: magic ``0x184D2A5E``, length of the rest; per frame the compressed and the uncompressed size
 (4 bytes each); then the number of frames (4), a zero byte (no checksums: each frame has its own), magic
 ``0x8F92EAB1``. Everything read here is an outsider's word until it agrees with the file's length and the index.
+
+A frame is either small, and decompressed whole (:func:`decompress`), or long, and read through (:class:`LongFrame`).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 import zstandard
 
@@ -21,11 +24,17 @@ from installer.bundle.errors import FormatError, IntegrityError
 FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 TABLE_MAGIC = b"\x5e\x2a\x4d\x18"
 FOOTER_MAGIC = b"\xb1\xea\x92\x8f"
-MAXIMUM_FRAME_BYTES = 16 * 1024 * 1024
+MAXIMUM_FRAME_BYTES = 1024 * 1024 * 1024
+MAXIMUM_SMALL_BYTES = 16 * 1024 * 1024
+MAXIMUM_WINDOW_BYTES = 128 * 1024 * 1024
+"""What any zstd decompresses without being told to; it is the memory that a long frame costs."""
 MAXIMUM_FRAMES = 1_000_000
 _ENTRY_BYTES = 8
 _FOOTER_BYTES = 9
 _HEADER_BYTES = 8
+_LEAST_BYTES = 1024
+_READ_BYTES = 1024 * 1024
+_FRAME_HEADER_BYTES = 18
 _COPY_AGAIN = "copy the media set again"
 
 
@@ -42,6 +51,11 @@ class Frame:
     def end_bytes(self) -> int:
         """Where its part of the uncompressed stream ends."""
         return self.start_bytes + self.length_bytes
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is read through instead of decompressed whole."""
+        return self.length_bytes > MAXIMUM_SMALL_BYTES
 
 
 def table_bytes(sizes: Sequence[tuple[int, int]]) -> bytes:
@@ -77,7 +91,7 @@ def parse_table(stream: BinaryIO, size_bytes: int, where: str) -> tuple[Frame, .
     frames = []
     offset_bytes = start_bytes = 0
     for compressed, length in struct.iter_unpack("<II", table[_HEADER_BYTES:-_FOOTER_BYTES]):
-        if not 0 < length <= MAXIMUM_FRAME_BYTES or not 0 < compressed <= 2 * MAXIMUM_FRAME_BYTES:
+        if not 0 < length <= MAXIMUM_FRAME_BYTES or not 0 < compressed <= 2 * length + _LEAST_BYTES:
             raise damaged(f"frames of 1 to {MAXIMUM_FRAME_BYTES} bytes", f"{length} bytes from {compressed}")
         frames.append(Frame(offset_bytes, compressed, start_bytes, length))
         offset_bytes += compressed
@@ -93,15 +107,95 @@ def decompress(data: bytes, length_bytes: int) -> bytes:
     The size a frame declares is compared before anything is allocated, so memory is bounded by the seek table.
     """
     try:
-        declared = zstandard.get_frame_parameters(data).content_size
-        if declared != length_bytes:
-            raise IntegrityError("wrong frame size", wanted=f"{length_bytes} bytes", got=f"{declared} bytes")
+        _demand_declared(data, length_bytes)
         content = zstandard.ZstdDecompressor().decompress(data, max_output_size=length_bytes, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise IntegrityError("unreadable", got=f"bytes that do not decompress ({error})") from None
     if len(content) != length_bytes:
         raise IntegrityError("wrong frame size", wanted=f"{length_bytes} bytes", got=f"{len(content)} bytes")
     return content
+
+
+def _demand_declared(head: bytes, length_bytes: int) -> None:
+    """The frame that begins with ``head`` must say that it has ``length_bytes``, and no larger window than allowed."""
+    declared = zstandard.get_frame_parameters(head)
+    if declared.content_size != length_bytes:
+        raise IntegrityError("wrong frame size", wanted=f"{length_bytes} bytes", got=f"{declared.content_size} bytes")
+    if declared.window_size > max(MAXIMUM_WINDOW_BYTES, length_bytes):
+        raise IntegrityError(
+            "a frame wants too much memory", wanted=f"{MAXIMUM_WINDOW_BYTES} bytes", got=f"{declared.window_size} bytes"
+        )
+
+
+class LongFrame:
+    """A frame decompressed from its beginning, piece by piece and only ahead, within the memory of its window.
+
+    ``read`` gives bytes of the file by offset and length. ``position_bytes`` is where in the uncompressed stream the
+    next piece begins. :class:`IntegrityError` where the frame is not exactly one whole frame of its length.
+    """
+
+    def __init__(self, frame: Frame, read: Callable[[int, int], bytes]) -> None:
+        self.frame = frame
+        self.position_bytes = frame.start_bytes
+        self._source = _FrameSource(frame, read)
+        self._reader: zstandard.ZstdDecompressionReader | None = None
+
+    def read(self, length_bytes: int) -> bytes:
+        """The next ``length_bytes``, which must be within the frame."""
+        try:
+            content = self._started().read(length_bytes)
+            self.position_bytes += len(content)
+            is_end = self.position_bytes == self.frame.end_bytes
+            after = self._started().read(len(_AFTER) + 1) if is_end else _AFTER
+        except zstandard.ZstdError as error:
+            raise IntegrityError("unreadable", got=f"bytes that do not decompress ({error})") from None
+        if len(content) != length_bytes or after != _AFTER:
+            wanted = f"{self.frame.length_bytes} bytes from {self.frame.compressed_bytes}"
+            raise IntegrityError("wrong frame size", wanted=wanted, got="more or fewer")
+        return content
+
+    def _started(self) -> zstandard.ZstdDecompressionReader:
+        if self._reader is None:
+            _demand_declared(self._source.head(), self.frame.length_bytes)
+            decompressor = zstandard.ZstdDecompressor(max_window_size=MAXIMUM_WINDOW_BYTES)
+            source = cast("IO[bytes]", self._source)  # it is asked to read, and for nothing else
+            self._reader = decompressor.stream_reader(source, read_size=_READ_BYTES, read_across_frames=True)
+        return self._reader
+
+
+_AFTER = b"after"
+_AFTER_FRAME = zstandard.ZstdCompressor().compress(_AFTER)
+
+
+class _FrameSource:
+    """A frame's bytes in the file, for a decompressor to read, and a known small frame after them.
+
+    A decompressor does not say whether a frame was whole; only where the known one comes out next, it was.
+    """
+
+    def __init__(self, frame: Frame, read: Callable[[int, int], bytes]) -> None:
+        self._frame = frame
+        self._read = read
+        self._left_bytes = frame.compressed_bytes
+        self._head = b""
+        self._after = io.BytesIO(_AFTER_FRAME)
+
+    def head(self) -> bytes:
+        """The bytes that hold the frame's own header; they are read again by what follows, but not from the file."""
+        self._head = self.read(_FRAME_HEADER_BYTES)
+        return self._head
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        if not self._left_bytes:
+            return self._after.read(size)
+        length_bytes = min(self._left_bytes, size) if size >= 0 else self._left_bytes
+        offset_bytes = self._frame.offset_bytes + self._frame.compressed_bytes - self._left_bytes
+        self._left_bytes -= length_bytes
+        return self._read(offset_bytes, length_bytes)
 
 
 def read_at(stream: BinaryIO, offset_bytes: int, length_bytes: int, where: str) -> bytes:

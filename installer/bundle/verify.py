@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from installer.bundle.errors import IntegrityError
 from installer.bundle.layout import END, Member, piece_sizes
 from installer.bundle.ordered import SideDigest, ordered_map
 from installer.bundle.reader import Bundle
-from installer.bundle.seekable import Frame
+from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums
 
 _CHUNK_BYTES = 1024 * 1024
@@ -36,15 +37,6 @@ class Verified:
     members: int
     summed: tuple[str, ...]
     unexpected: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A frame on its way through the threads: whose it is, and its bytes in the file."""
-
-    member: Member | None
-    frame: Frame
-    data: bytes
 
 
 def verify(bundle: Bundle, *, jobs: int = 4, progress: Callable[[int], None] = lambda _bytes: None) -> Verified:
@@ -114,16 +106,15 @@ def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) 
     """Every header, content and padding byte; returns the digest of the file."""
     with SideDigest() as whole:
 
-        def passing(data: bytes) -> bytes:
+        def passing(data: bytes) -> None:
             whole.update(data)
             progress(len(data))
-            return data
 
-        pieces = (_Piece(member, frame, passing(bundle.read_frame(frame))) for member, frame in _owners(bundle))
-        with contextlib.closing(ordered_map(functools.partial(_content, bundle), pieces, jobs=jobs)) as contents:
+        with contextlib.closing(_pieces(bundle, jobs, passing)) as pieces:
+            stream = _Stream(pieces)
             for member in bundle.layout.members:
-                _verify_member(bundle, member, contents)
-            end = b"".join(contents)
+                _verify_member(bundle, member, stream)
+            end = _end(bundle, stream)
         if end != END:
             raise IntegrityError(
                 "the tarball does not end as it should",
@@ -135,39 +126,85 @@ def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) 
         return whole.digest()
 
 
-def _content(bundle: Bundle, piece: _Piece) -> bytes:
-    """A piece decompressed; what it belongs to is looked up only when it is damaged."""
+class _DamagedFrameError(IntegrityError):
+    """``frame`` cannot be decompressed; whose it is, only the one who asked for its bytes knows."""
+
+    def __init__(self, error: IntegrityError, frame: Frame) -> None:
+        super().__init__(error.message, wanted=error.wanted, got=error.got)
+        self.frame = frame
+
+
+def _pieces(bundle: Bundle, jobs: int, passing: Callable[[bytes], None]) -> Generator[bytes, None, None]:
+    """The uncompressed stream. ``passing`` gets every byte of the frames, in the file's order."""
+
+    def read(frame: Frame) -> tuple[Frame, bytes]:
+        data = bundle.read_frame(frame)
+        passing(data)
+        return frame, data
+
+    for is_long, frames in itertools.groupby(bundle.frames, key=lambda frame: frame.is_long):
+        if is_long:
+            for frame in frames:
+                reader = bundle.long_frame(frame, passing)
+                yield from ordered_map(functools.partial(_next, reader), piece_sizes(frame.length_bytes), jobs=1)
+        else:
+            yield from ordered_map(_content, map(read, frames), jobs=jobs)
+
+
+def _next(reader: LongFrame, length_bytes: int) -> bytes:
     try:
-        return seekable.decompress(piece.data, piece.frame.length_bytes)
+        return reader.read(length_bytes)
     except IntegrityError as error:
-        where = diagnose.place(bundle.index, bundle.path, piece.member) if piece.member else str(bundle.path)
-        wanted = piece.member.digest if piece.member else None
-        raise diagnose.damaged_frame(error, piece.frame, where, wanted) from None
+        raise _DamagedFrameError(error, reader.frame) from None
 
 
-def _owners(bundle: Bundle) -> Iterator[tuple[Member | None, Frame]]:
-    """Each frame with the member it is a piece of; the last one, the end of the archive, belongs to none."""
-    frames = iter(bundle.frames)
-    for member in bundle.layout.members:
-        for _ in piece_sizes(member.stored_bytes):
-            yield member, next(frames)
-    yield None, next(frames)
+def _content(found: tuple[Frame, bytes]) -> bytes:
+    frame, data = found
+    try:
+        return seekable.decompress(data, frame.length_bytes)
+    except IntegrityError as error:
+        raise _DamagedFrameError(error, frame) from None
 
 
-def _verify_member(bundle: Bundle, member: Member, contents: Iterator[bytes]) -> None:
-    """Takes the member's pieces from ``contents`` and demands its exact header, content and padding."""
+def _end(bundle: Bundle, stream: _Stream) -> bytes:
+    try:
+        return stream.rest()
+    except _DamagedFrameError as error:
+        raise diagnose.damaged_frame(error, error.frame, str(bundle.path)) from None
+
+
+class _Stream:
+    """Takes any number of bytes off pieces of any size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def take(self, length_bytes: int) -> Iterator[memoryview]:
+        """The next ``length_bytes``, in parts."""
+        while length_bytes:
+            if not self._left:
+                self._left = memoryview(next(self._pieces))
+            part, self._left = self._left[:length_bytes], self._left[length_bytes:]
+            length_bytes -= len(part)
+            yield part
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return b"".join((self._left, *self._pieces))
+
+
+def _verify_member(bundle: Bundle, member: Member, stream: _Stream) -> None:
+    """Takes the member off ``stream`` and demands its exact header, content and padding."""
     digest = hashlib.sha256()
-    header = bytearray()
-    padding = bytearray()
-    left_bytes = member.size_bytes
-    for _ in piece_sizes(member.stored_bytes):
-        piece = memoryview(next(contents))
-        taken = len(member.header) - len(header)
-        header += piece[:taken]
-        body = piece[taken : taken + left_bytes]
-        digest.update(body)
-        left_bytes -= len(body)
-        padding += piece[taken + len(body) :]
+    try:
+        header = b"".join(stream.take(len(member.header)))
+        for part in stream.take(member.size_bytes):
+            digest.update(part)
+        padding = b"".join(stream.take(len(member.padding)))
+    except _DamagedFrameError as error:
+        where = diagnose.place(bundle.index, bundle.path, member)
+        raise diagnose.damaged_frame(error, error.frame, where, member.digest) from None
     got = f"sha256:{digest.hexdigest()}"
     if got != member.digest or header != member.header or padding != member.padding:
         bytes_differ = got != member.digest
@@ -175,6 +212,6 @@ def _verify_member(bundle: Bundle, member: Member, contents: Iterator[bytes]) ->
             "a member of the tarball is damaged" if bytes_differ else "a tar header is not the one the index asks for",
             where=diagnose.place(bundle.index, bundle.path, member),
             wanted=member.digest if bytes_differ else f"header {Digest.of(member.header + member.padding).short}",
-            got=got if bytes_differ else f"header {Digest.of(bytes(header + padding)).short}",
+            got=got if bytes_differ else f"header {Digest.of(header + padding).short}",
             next_step=diagnose.COPY_AGAIN,
         )

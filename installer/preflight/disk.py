@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from installer.bundle.descriptor import Descriptor
+from installer.bundle.digest import Digest
+from installer.bundle.imagesizes import plain_sizes, stored_sizes
 from installer.bundle.platform import Platform
 from installer.config import ClusterConfig
 from installer.node import DiskSpace
@@ -75,12 +77,13 @@ def folder_needs(subject: Subject) -> dict[str, int]:
 
 def image_bytes(subject: Subject, platform: Platform) -> int:
     """What the images take under containerd's root, which keeps a layer twice: as it came, and unpacked."""
-    blobs = subject.index.descriptors()
-    of_node = node_images(subject.index, subject.role, subject.config)
-    chosen = [image for image in of_node if platform in image.platforms]
-    stored = {digest for image in chosen for digest in image.blobs((platform,))}
-    layers = {digest for image in chosen for digest in image.platforms[platform].layers}
-    return sum(blobs[digest].size_bytes for digest in stored) + sum(unpacked_bytes(blobs[digest]) for digest in layers)
+    stored: dict[Digest, int] = {}
+    plain: dict[Digest, int] = {}
+    for image in node_images(subject.index, subject.role, subject.config):
+        if platform in image.platforms:
+            stored |= stored_sizes(subject.index, image, platform)
+            plain |= plain_sizes(subject.index, image, platform)
+    return sum(stored.values()) + sum(plain.values())
 
 
 def unpacked_bytes(blob: Descriptor) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from installer.bundle.digest import Digest
+from installer.bundle.imagesizes import stored_sizes
 from installer.bundle.index import BundledImage
 from installer.bundle.platform import Platform
 from installer.execute import CheckResult
@@ -66,9 +68,10 @@ class ImportImages:
         return f"{count(len(lacking), 'image')}, {size(self._size_bytes(lacking))}, pinned"
 
     def _size_bytes(self, images: Iterable[BundledImage]) -> int:
-        sizes = self.bundle.index.descriptors()
-        digests = {digest for image in images for digest in image.blobs((self.platform,))}
-        return sum(sizes[digest].size_bytes for digest in digests)
+        sizes: dict[Digest, int] = {}
+        for image in images:
+            sizes |= stored_sizes(self.bundle.index, image, self.platform)
+        return sum(sizes.values())
 
     def _import(self, node: Node, images: Sequence[BundledImage]) -> None:
         """Streams ``images`` and pins every name at once: a fresh name has no pin, and there is nothing to ask."""
@@ -101,4 +104,4 @@ def unpinned_names(images: Iterable[BundledImage], stored: dict[str, StoredImage
 
 
 def _has(found: StoredImage | None, image: BundledImage) -> bool:
-    return found is not None and found.digest == image.blob and found.whole
+    return found is not None and found.digest in image.stored_digests and found.whole

@@ -96,14 +96,14 @@ class SandboxAgreement:
         found = None if stored is None else stored.get(self._wanted)
         if found is None:
             return "does not answer" if stored is None else "has no such image"
-        return self._wanted if self._is_right(found) else _shortcoming(found, str(self.pause.blob))
+        return self._wanted if self._is_right(found) else _shortcoming(found, self.pause)
 
     def _is_right(self, found: StoredImage) -> bool:
-        return found.digest == self.pause.blob and found.pinned and found.whole
+        return found.digest in self.pause.stored_digests and found.pinned and found.whole
 
 
-def _shortcoming(found: StoredImage, wanted_digest: str) -> str:
-    if found.digest != wanted_digest:
+def _shortcoming(found: StoredImage, wanted: BundledImage) -> str:
+    if found.digest not in wanted.stored_digests:
         return f"{found.name} at {found.digest}"
     return f"{found.name} is not {'pinned' if found.whole else 'complete and unpacked'}"
 

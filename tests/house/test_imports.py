@@ -19,6 +19,7 @@ LAYERS = (
     {"cli", "__main__"},
     {"build", "report"},
     {"assemble", "fetch", "lookup"},
+    {"dense_layers"},
     {
         "resolve",
         "addon_choice",

@@ -109,6 +109,52 @@ def test_the_overlay_is_named_in_the_lock_and_by_inspect(first: Path) -> None:
     }
 
 
+def test_dense_layers_are_smaller_and_rebuilt_by_their_lock(upstream: Served, first: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    done = build(upstream, one, "--k8s", "1.30", "--layers", "dense")
+    assert done.returncode == 0, done.stderr
+    assert "layers " in done.stderr
+    sizes = [(folder / "dist" / NAME / f"{NAME}.tar.zst").stat().st_size for folder in (first, one)]
+    assert sizes[1] < sizes[0]
+    lock = one / "dist" / f"{NAME}.lock.json"
+    again = build(upstream, other, "--lock", str(lock), "--jobs", "1")
+    assert again.returncode == 0, again.stderr
+    assert digests(other) == digests(one)
+    for verb in ("verify", "inspect"):
+        said = subprocess.run([BUNDLE, verb, str(one / "dist" / NAME)], capture_output=True, text=True, check=True)
+    assert "a node packs them with zstd " in said.stdout
+    tar = ["tar", "--zstd", "-tf", str(one / "dist" / NAME / f"{NAME}.tar.zst")]
+    listed = subprocess.run(tar, capture_output=True, text=True, check=True).stdout.split()
+    assert {"bundle.json", "oci-layout", "index.json"} < set(listed)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"zstd": "1.4.0"}, "zstd 1.4.0 in the lock"),
+        ({"kind": "file"}, "an archive that is not looked into"),
+        ({"wheel": "0.23.0"}, "zstandard 0.23.0"),
+    ],
+    ids=str,
+)
+def test_a_dense_bundle_is_for_a_node_that_packs_as_this_builder_does(
+    upstream: Served, first: Path, tmp_path: Path, change: dict[str, str], wanted: str
+) -> None:
+    lock = json.loads((first / "dist" / f"{NAME}.lock.json").read_text(encoding="utf-8")) | {"layers": "dense"}
+    runtime = lock["runtimes"][0]
+    lock["zstd"] = change.get("zstd", lock["zstd"])
+    runtime["kind"] = change.get("kind", runtime["kind"])
+    if "wheel" in change:
+        digest = "sha256:" + "0" * 64
+        runtime["wheels"] = [{"name": "zstandard", "version": change["wheel"], "filename": "z.whl", "digest": digest}]
+    path = tmp_path / "dense.lock.json"
+    path.write_text(json.dumps(lock), encoding="utf-8")
+    done = build(upstream, tmp_path, "--lock", str(path))
+    assert (done.returncode, wanted in done.stderr) == (2, True), done.stderr
+    assert "--layers registry" in done.stderr
+    assert not (tmp_path / "dist" / NAME).exists()
+
+
 def test_two_builds_at_once_do_not_hurt_each_other(upstream: Served, first: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(argv(upstream, tmp_path, "--k8s", "1.30"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
