@@ -29,8 +29,12 @@ def built(
     *,
     addons: Iterable[str] = (),
     files: Iterable[Path] = (),
+    layers: str = "registry",
 ) -> Path:
-    """The media set with the pod network ``cni``, ``addons`` and those in ``files``, from the options' profile."""
+    """The media set with the pod network ``cni``, ``addons`` and those in ``files``, from the options' profile.
+
+    ``layers`` is how they are held.
+    """
     profile: str = config.getoption("--profile")
     if (profile, cni) == ("real", "flannel"):
         profile = "real-flannel"
@@ -43,7 +47,7 @@ def built(
             phase.say(upstream.files or "the true upstreams")
         with phases.phase("Build the bundle and verify it") as phase:
             runtime = "catalogue" if profile == "internet" else "host"
-            options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime]
+            options = ["--k8s", KUBERNETES, "--cni", cni, "--runtime", runtime, "--layers", layers]
             options += [word for addon in addons for word in ("--addon", addon)]
             options += [word for file in files for word in ("--addon-file", str(file))]
             options += ["--mirror", str(upstream.mirror), "--catalog", str(upstream.catalog)]

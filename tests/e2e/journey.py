@@ -169,7 +169,7 @@ class Journey:
 
     def _pod_answers(self, control_plane: Machine, worker: Machine, phase: Phase) -> None:
         images = [image.name for image in proof.stored_images(worker)]
-        image = next(name for name in images if "/coredns" in name and "@" not in name)
+        image = next(name for name in images if "/coredns@" in name)  # by digest, as many charts name theirs
         manifest = HELLO.format(node=worker.name, image=image)
         control_plane.write("/root/hello.yaml", manifest.encode())
         cluster.kubectl(control_plane, "apply -f /root/hello.yaml")

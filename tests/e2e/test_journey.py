@@ -24,7 +24,8 @@ def test_two_isolated_machines_become_a_cluster(pytestconfig: pytest.Config, tmp
         cni: str = pytestconfig.getoption("--cni")
         addons = (NODE_DNS, usage.ADDON) if cni == "flannel" else ()
         files = (ADDON_FILE,) if addons else ()
-        media = built(phases, pytestconfig, tmp_path, cni, addons=addons, files=files)
+        layers = "dense" if addons else "registry"  # a kubelet finds what it needs with either
+        media = built(phases, pytestconfig, tmp_path, cni, addons=addons, files=files, layers=layers)
         disk = disk_and_root(phases, media, tmp_path)
         place = f"{MEDIA_MOUNT}/{media.name}"
         attempt(evidence, lambda folder: Journey(phases, folder, place, disk, cni, addons).run())
