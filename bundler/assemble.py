@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from bundler.dense_layers import DenseLayers, PlainLayers
 from bundler.errors import IntegrityError, OperatorError
+from bundler.kept import KeptRecords
 from bundler.lockfile import Lock
 from bundler.measure import UnpackedSizes
 from bundler.pack import BlobSource, write_tarball
@@ -25,7 +27,7 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
-from installer.bundle.sums import SUMS_NAME, sums_text
+from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import verify
 
 MINIMUM_INSTALLER = "0.1.0"
@@ -33,17 +35,21 @@ MINIMUM_INSTALLER = "0.1.0"
 INSTALL_NAME = "install"
 LOCK_SUFFIX = ".lock.json"
 
+Kept = Literal["", "untouched", "read"]
+"""Whether a media set was there already, and by which proof: nobody has written to the tarball since its bytes were
+last proven, or every byte was read."""
+
 
 @dataclass(frozen=True)
 class MediaSet:
-    """A finished media set. ``kept`` says that it was there already and was proven to be the same."""
+    """A finished media set; ``kept`` is ``""`` where it was written just now."""
 
     folder: Path
     tarball: Path
     lock: Path
     identity: Digest
     size_bytes: int
-    kept: bool
+    kept: Kept
 
 
 def index_of(
@@ -92,16 +98,18 @@ def assemble(
     out: Path,
     *,
     sizes: UnpackedSizes,
+    records: KeptRecords | None = None,
     jobs: int,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> MediaSet:
     """Writes ``out/<name>/`` and ``out/<name>.lock.json``; ``install`` is the finished launcher's bytes.
 
     A media set of that name that is already the wanted one is proven and kept; another one is replaced at the end.
+    With ``records`` the bytes of a tarball that nobody has touched since they were proven are not read again.
     ``progress`` gets the uncompressed bytes done since its last call.
     """
     index = index_of(lock, blobs, sizes, jobs=jobs)
-    return write_media_set(lock, index, blobs, install, out, jobs=jobs, progress=progress)
+    return write_media_set(lock, index, blobs, install, out, records=records, jobs=jobs, progress=progress)
 
 
 def write_media_set(
@@ -111,6 +119,7 @@ def write_media_set(
     install: bytes,
     out: Path,
     *,
+    records: KeptRecords | None = None,
     jobs: int,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> MediaSet:
@@ -122,11 +131,15 @@ def write_media_set(
         out.mkdir(parents=True, exist_ok=True)
         with _only_writer(out):
             lock_path = _write_lock(lock, out)
-            if (size_bytes := _proven(folder, index, install)) is not None:
-                return _media_set(folder, lock_path, index, size_bytes, kept=True)
+            if kept := _proven(folder, index, install, records):
+                return _media_set(folder, lock_path, index, kept)
             with _partial_folder(out, lock.name) as partial:
-                _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
+                digest = _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
                 _replace(folder, partial)
+            media_set = _media_set(folder, lock_path, index, "")
+            if records is not None:
+                records.keep(media_set.tarball, digest, media_set.tarball.stat())
+            return media_set
     except OSError as error:
         raise OperatorError(
             "the media set cannot be written",
@@ -134,11 +147,10 @@ def write_media_set(
             got=str(error),
             next_step="make room or name another folder with --out DIR; what was fetched stays in the store",
         ) from None
+
+
+def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) -> MediaSet:
     size_bytes = sum(entry.stat().st_size for entry in folder.iterdir())
-    return _media_set(folder, lock_path, index, size_bytes, kept=False)
-
-
-def _media_set(folder: Path, lock_path: Path, index: BundleIndex, size_bytes: int, *, kept: bool) -> MediaSet:
     tarball = folder / (index.name + TARBALL_SUFFIX)
     return MediaSet(folder, tarball, lock_path, Digest.of(index.to_bytes()), size_bytes, kept)
 
@@ -151,22 +163,41 @@ def _write_lock(lock: Lock, out: Path) -> Path:
     return path
 
 
-def _proven(folder: Path, index: BundleIndex, install: bytes) -> int | None:
-    """The size of the media set in ``folder`` if it is whole and the wanted one, byte for byte; else ``None``."""
+def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecords | None) -> Kept:
+    """How the media set in ``folder`` is proven to be whole and the wanted one, byte for byte; ``""`` if it is not."""
+    tarball = folder / (index.name + TARBALL_SUFFIX)
     try:
-        if not folder.is_dir() or (folder / INSTALL_NAME).read_bytes() != install:
-            return None
+        if (folder / INSTALL_NAME).read_bytes() != install:
+            return ""
+        state = tarball.stat()  # before it is opened: what comes in its place afterwards does not look like this
         with open_media_set(folder) as bundle:
-            if bundle.index != index or verify(bundle).unexpected:
-                return None
+            if bundle.path != tarball or bundle.identity != Digest.of(index.to_bytes()):
+                return ""
+            digest = _digest_listed(folder, tarball.name, install)
+            if records is not None and digest is not None and records.holds(tarball, digest):
+                return "untouched"
+            if verify(bundle).unexpected:
+                return ""
+            if records is not None and digest is not None:
+                records.keep(tarball, digest, state)
+            return "read"
     except (OSError, OperatorError):
+        return ""
+
+
+def _digest_listed(folder: Path, tarball: str, install: bytes) -> Digest | None:
+    """The tarball's digest by ``SHA256SUMS``, if the folder holds and lists what a build writes, and nothing else."""
+    sums = read_sums(folder)
+    names = {entry.name for entry in folder.iterdir()} - {SIGNATURE_NAME}
+    if names != {tarball, INSTALL_NAME, SUMS_NAME} or set(sums) != {tarball, INSTALL_NAME}:
         return None
-    return sum(entry.stat().st_size for entry in folder.iterdir())
+    return sums[tarball] if sums[INSTALL_NAME] == Digest.of(install) else None
 
 
 def _write_folder(
     folder: Path, index: BundleIndex, blobs: BlobSource, install: bytes, *, jobs: int, progress: Callable[[int], None]
-) -> None:
+) -> Digest:
+    """Writes all of a media set; returns the tarball's digest."""
     tarball = index.name + TARBALL_SUFFIX
     with (folder / tarball).open("xb") as stream:
         packed = write_tarball(index, blobs, stream, jobs=jobs, progress=progress)
@@ -174,6 +205,7 @@ def _write_folder(
     sums = {tarball: packed.digest, INSTALL_NAME: Digest.of(install)}
     (folder / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
     _settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
+    return packed.digest
 
 
 def _settle(folder: Path, modes: Mapping[str, int], mtime_seconds: int) -> None:

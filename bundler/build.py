@@ -13,20 +13,21 @@ from platform import python_version
 
 import zstandard
 
-from bundler import host_python
 from bundler.addons import objects_chart
 from bundler.assemble import MediaSet, index_of, write_media_set
 from bundler.catalog import Catalog
 from bundler.errors import InputError
 from bundler.fetch import FetchPlan, fetch, is_made_here, plan_fetch
+from bundler.kept import KeptRecords
 from bundler.launcher import install_bytes
 from bundler.lockfile import Lock, LockedRuntime
 from bundler.lookup import ConnectedLookup
 from bundler.measure import UnpackedSizes
 from bundler.mirrors import MirrorProfile, load_profile
+from bundler.payloads import KeptPayloads
 from bundler.progress import Progress
 from bundler.resolve import BuildRequest, resolve
-from bundler.runtime import lock_archive, payload
+from bundler.runtime import lock_archive
 from bundler.site_values import SiteValues
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
@@ -116,7 +117,8 @@ class Builder:
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
         fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
-        payloads = [payload(locked, self._store) for locked in lock.runtimes]
+        made = KeptPayloads(self._store.root / "payloads", self._store)
+        payloads = [made.payload(locked) for locked in lock.runtimes]
         index = self._index(lock)
         with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
             media_set = write_media_set(
@@ -125,6 +127,7 @@ class Builder:
                 self._store,
                 install_bytes(payloads),
                 out,
+                records=KeptRecords(self._store.root / "kept"),
                 jobs=self._request.jobs,
                 progress=task.advance,
             )
@@ -197,6 +200,8 @@ class Builder:
     def _make_runtime(self, kind: str, platform: Platform) -> LockedRuntime:
         """The runtime that is not downloaded: packed from this interpreter, or the archive the operator named."""
         if kind == "host":
+            from bundler import host_python  # what it needs to pack an interpreter is of no use to any other build
+
             python, origin, archive = python_version(), host_python.host_origin(), host_python.host_archive(platform)
         else:
             path = Path(self._request.runtime)

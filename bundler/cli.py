@@ -133,7 +133,10 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--plan", is_flag=True, help="Only say what would be fetched and written.")
 @guarded
 def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
-    """Resolve, fetch and pack one media set."""
+    """Resolve, fetch and pack one media set.
+
+    One that is there already is proven and kept; `bundle verify` reads every byte of it.
+    """
     from bundler import build as builder
     from bundler.report import built_lines, plan_lines
 

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from bundler.catalog_types import Minor, Release
 
 
+_PROOFS = {
+    "read": "every byte was read",
+    "untouched": "untouched since its bytes were proven; bundle verify reads them",
+}
+"""How a media set that was there already was proven, by :data:`bundler.assemble.Kept`."""
+
+
 def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: Path) -> Iterator[str]:
     """What a build of ``lock`` would fetch and write; ``date`` is the catalogue's."""
     yield f"Kubernetes v{lock.kubernetes}, {', '.join(lock.platforms)}, catalogue {date}, mirror {mirror}"
@@ -96,8 +103,10 @@ def _images_told(addon: BundledAddon, files: Iterable[BundledFile]) -> str:
 def built_lines(built: Built) -> Iterator[str]:
     """The end of a build: where the media set is, and what to do with it."""
     made = built.media_set
-    what = "was there already and is proven" if made.kept else format_bytes(made.size_bytes)
+    what = "was there already" if made.kept else format_bytes(made.size_bytes)
     yield f"done      {made.folder}   {what}   {format_seconds(built.seconds)}"
+    if made.kept:
+        yield f"proof     {_PROOFS[made.kept]}"
     yield f"identity  {made.identity}"
     yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
     for addon in built.addons:

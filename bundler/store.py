@@ -210,7 +210,7 @@ class Store:
                     path.unlink()
 
     def _state(self, digest: Digest) -> str:
-        return _look(self.path(digest).stat())
+        return look(self.path(digest).stat())
 
     def _recorded(self, digest: Digest) -> str | None:
         try:
@@ -220,7 +220,7 @@ class Store:
 
     def _record(self, digest: Digest, state: os.stat_result) -> None:
         # Written in place: a torn record equals no file's look and only costs hashing the blob again.
-        (self._verified / digest.hex).write_text(_look(state), encoding="ascii")
+        (self._verified / digest.hex).write_text(look(state), encoding="ascii")
 
 
 class Partial:
@@ -329,7 +329,7 @@ def _hash_of(stream: BufferedReader) -> str:
     return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def _look(state: os.stat_result) -> str:
+def look(state: os.stat_result) -> str:
     """What a file looks like from outside; any way of changing its bytes changes this too."""
     return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}\n"
 

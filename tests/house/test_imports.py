@@ -19,7 +19,7 @@ LAYERS = (
     {"cli", "__main__"},
     {"build", "report"},
     {"assemble", "fetch", "lookup"},
-    {"dense_layers"},
+    {"kept", "payloads", "dense_layers"},
     {
         "resolve",
         "addon_choice",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bundler.assemble import MediaSet
+from bundler.assemble import Kept, MediaSet
 from bundler.build import Built, parse_architectures, runtime_kind, source_date_epoch
 from bundler.errors import InputError
 from bundler.report import built_lines, inspect_lines, verified_lines
@@ -61,13 +61,27 @@ def test_a_runtime_is_a_kind_or_a_file(tmp_path: Path) -> None:
 
 def test_a_finished_build_says_where_it_is_and_what_comes_next() -> None:
     made = MediaSet(
-        Path("dist/k8s"), Path("dist/k8s/k8s.tar.zst"), Path("dist/k8s.lock.json"), IDENTITY, 88_400_000, False
+        Path("dist/k8s"), Path("dist/k8s/k8s.tar.zst"), Path("dist/k8s.lock.json"), IDENTITY, 88_400_000, ""
     )
     lines = list(built_lines(Built(made, ("2.17", "2.17"), 2.84)))
     assert lines[0] == "done      dist/k8s   88.4 MB   2.8 s"
     assert lines[1] == f"identity  {IDENTITY}"
     assert sum("glibc" in line for line in lines) == 1
     assert lines[-1] == "  sudo ./install --role cp"
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("read", "proof     every byte was read"),
+        ("untouched", "proof     untouched since its bytes were proven; bundle verify reads them"),
+    ],
+)
+def test_a_media_set_that_was_there_says_how_it_was_proven(kept: Kept, told: str) -> None:
+    made = MediaSet(Path("dist/k8s"), Path("dist/k8s/k8s.tar.zst"), Path("dist/k8s.lock.json"), IDENTITY, 1, kept)
+    lines = list(built_lines(Built(made, (), 0.2)))
+    assert lines[:2] == ["done      dist/k8s   was there already   0.2 s", told]
+    assert len(told) <= 80
 
 
 FLANNEL = BundledAddon(
@@ -78,7 +92,7 @@ FLANNEL = BundledAddon(
 
 @pytest.mark.parametrize(("told_by", "told"), [("helm", "as helm renders them"), ("catalogue", "from the catalogue")])
 def test_a_pod_network_is_named_with_whose_word_its_chart_and_images_are(told_by: str, told: str) -> None:
-    made = MediaSet(Path("dist/k8s"), Path("x.tar.zst"), Path("k8s.lock.json"), IDENTITY, 1, False)
+    made = MediaSet(Path("dist/k8s"), Path("x.tar.zst"), Path("k8s.lock.json"), IDENTITY, 1, "")
     addon = replace(FLANNEL, images_told_by=told_by)
     (line,) = (line for line in built_lines(Built(made, (), 1, (addon,))) if line.startswith("cni"))
     assert line.startswith("cni       flannel v0.28.9, chart first-seen, images ")

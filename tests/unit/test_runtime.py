@@ -31,7 +31,7 @@ from tests.fakes.images import AMD64, ARM64, FakeStore
 LIBRARY = "python/lib/python3.14"
 
 
-def _python() -> Tree:
+def python_tree() -> Tree:
     """The shape of a python-build-standalone archive, links and dead weight included."""
     return {
         "python/bin/python3.14": Entry(b"\x7fELF program", executable=True, mtime_seconds=1_700_000_000),
@@ -50,7 +50,8 @@ def _python() -> Tree:
     }
 
 
-def _wheel(name: str, **more: bytes) -> bytes:
+def wheel(name: str, **more: bytes) -> bytes:
+    """A wheel with a package of that name, and a script that nothing uses."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(f"{name}/__init__.py", f"name = {name!r}\n")
@@ -62,7 +63,7 @@ def _wheel(name: str, **more: bytes) -> bytes:
 
 def _locked(store: FakeStore, archive: bytes, kind: str = "catalogue") -> LockedRuntime:
     wheels = tuple(
-        LockedWheel(name, "1", f"{name}-1-py3-none-any.whl", store.add(_wheel(name)))
+        LockedWheel(name, "1", f"{name}-1-py3-none-any.whl", store.add(wheel(name)))
         for name in ("click", "yaml", "zstandard", "tqdm")
     )
     return LockedRuntime(kind, AMD64, "3.14.7", "origin", store.add(archive), len(archive), wheels)
@@ -70,7 +71,7 @@ def _locked(store: FakeStore, archive: bytes, kind: str = "catalogue") -> Locked
 
 def test_a_catalogue_runtime_holds_what_the_installer_needs_and_no_more() -> None:
     store = FakeStore()
-    made = payload(_locked(store, archive_bytes(_python())), store)
+    made = payload(_locked(store, archive_bytes(python_tree())), store)
     tree = read_archive(made.archive, "made")
     assert tree["python/bin/python3"].link == "python3.14"
     assert tree["python/bin/python3.14"].executable
@@ -80,11 +81,11 @@ def test_a_catalogue_runtime_holds_what_the_installer_needs_and_no_more() -> Non
     assert {f"lib/{name}/__init__.py" for name in ("click", "yaml", "zstandard", "tqdm")} <= set(tree)
     gone = ("pip", "idle", "include", "tcl", "/test/", "tkinter", "libpython", ".data")
     assert [name for name in tree for word in gone if word in name] == []
-    assert made == payload(_locked(store, archive_bytes(_python())), store)
+    assert made == payload(_locked(store, archive_bytes(python_tree())), store)
 
 
 def test_the_interpreter_as_a_library_stays_when_the_program_links_it() -> None:
-    tree = _python() | {"python/bin/python3.14": Entry(b"\x7fELF needs libpython3.14.so.1.0\0")}
+    tree = python_tree() | {"python/bin/python3.14": Entry(b"\x7fELF needs libpython3.14.so.1.0\0")}
     assert "python/lib/libpython3.14.so.1.0" in pruned(tree)
 
 
@@ -112,9 +113,9 @@ def test_what_the_installer_imports_is_never_pruned() -> None:
 
 def test_a_users_archive_gets_this_installer() -> None:
     store = FakeStore()
-    tree = {name: entry for name, entry in read_archive(archive_bytes(_python()), "x").items() if not unused(name)} | {
-        f"lib/{name}/__init__.py": Entry(b"") for name in ("click", "yaml", "zstandard", "tqdm")
-    }
+    tree = {
+        name: entry for name, entry in read_archive(archive_bytes(python_tree()), "x").items() if not unused(name)
+    } | {f"lib/{name}/__init__.py": Entry(b"") for name in ("click", "yaml", "zstandard", "tqdm")}
     tree["lib/installer/old.py"] = Entry(b"old")
     archive = archive_bytes(tree)
     locked = lock_archive(archive, "file", AMD64, origin="mine.tar.gz", python="3.14.7", keep=store.add)
@@ -126,7 +127,7 @@ def test_a_users_archive_gets_this_installer() -> None:
 
 def test_an_incomplete_archive_is_refused_before_anything_is_built() -> None:
     with pytest.raises(InputError) as caught:
-        lock_archive(archive_bytes(_python()), "file", AMD64, origin="mine", python="3", keep=Digest.of)
+        lock_archive(archive_bytes(python_tree()), "file", AMD64, origin="mine", python="3", keep=Digest.of)
     assert "lib/click/__init__.py" in (caught.value.got or "")
 
 
@@ -166,15 +167,15 @@ def test_archives_that_lead_out_or_are_none_are_refused(archive: bytes) -> None:
 
 def test_a_wheel_that_leads_out_is_refused() -> None:
     store = FakeStore()
-    evil = store.add(_wheel("click", **{"..__..__evil.py": b"x"}))
-    archive = store.add(archive_bytes(_python()))
+    evil = store.add(wheel("click", **{"..__..__evil.py": b"x"}))
+    archive = store.add(archive_bytes(python_tree()))
     wheels = (LockedWheel("click", "1", "click-1-py3-none-any.whl", evil),)
     with pytest.raises(FormatError):
         payload(LockedRuntime("catalogue", AMD64, "3.14.7", "origin", archive, 1, wheels), store)
 
 
 def test_an_archive_is_a_function_of_its_files() -> None:
-    tree = _python()
+    tree = python_tree()
     backwards = dict(reversed(tree.items()))
     assert archive_bytes(tree) == archive_bytes(backwards)
     assert read_archive(archive_bytes(tree), "x") == tree
