@@ -37,9 +37,10 @@ def cni_group(media_variable: str) -> click.Group:
         """
         from installer.cniswitch import carry_out_switch, plan_switch, prepare_switch
         from installer.execute import look
-        from installer.install import demand_root, open_bundle, verify_medium
+        from installer.install import demand_root, verify_medium
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
+        from installer.medium import open_bundle
 
         node, began = LocalNode(), time.monotonic()
         demand_root(node)

@@ -7,7 +7,7 @@ journal is opened only when everything is known to be well - a refusal leaves no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from typing import Protocol
 import installer
 from installer.addons import host_needs
 from installer.agreement import joining_config
-from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
+from installer.bundle.reader import Bundle
 from installer.bundle.verify import verify
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
@@ -32,9 +32,11 @@ from installer.execute import (
     look,
 )
 from installer.facts import NodeFacts, gather
+from installer.forecast import Phases, forecast, taken
 from installer.installed import CONFIG_PATH, DATA_FOLDERS, Installed
 from installer.join import JoinFile
 from installer.journal import Journal, open_journal
+from installer.medium import open_bundle
 from installer.node import Node, NodeView
 from installer.plan import build_plan
 from installer.preflight import demand_fit, run_checks
@@ -79,8 +81,11 @@ class Report(Protocol):
     def preflight(self, findings: tuple[Finding, ...]) -> None:
         """What the checks say."""
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
-        """What is to be done."""
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
+        """What is to be done, and roughly how long each phase of it takes."""
+
+    def phases(self, phases: Phases, took: Mapping[str, float]) -> None:
+        """The forecast beside the seconds that each phase took, as far as it was done."""
 
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """What each step would change, for a dry run."""
@@ -94,7 +99,7 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything an install needs to know, found by looking only. ``is_verified``: the whole medium was read."""
+    """Everything an install needs to know, found by looking only. ``verify_seconds``: reading all the medium took."""
 
     bundle: Bundle
     subject: Subject
@@ -102,7 +107,7 @@ class Prepared:
     join: JoinFile | None
     config_text: str | None
     runtime: str | None
-    is_verified: bool
+    verify_seconds: float | None
 
 
 def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) -> Prepared:
@@ -134,16 +139,15 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
         "done",
         bundle.identity,
     )
+    verify_seconds = None if is_known else verify_medium(bundle, report)
     if is_known:
         report.unread(bundle)
-    else:
-        verify_medium(bundle, report)
     mtu_bytes = join.mtu_bytes if join else 0
     subject = Subject(facts, bundle.index, request.role, config, address, join is not None, mtu_bytes)
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject)
     report.preflight(findings)
-    return Prepared(bundle, subject, findings, join, config_text, request.runtime, is_verified=not is_known)
+    return Prepared(bundle, subject, findings, join, config_text, request.runtime, verify_seconds)
 
 
 def with_data_disk(config: ClusterConfig, device: str | None) -> ClusterConfig:
@@ -177,33 +181,13 @@ def _adopted(config: ClusterConfig, facts: NodeFacts) -> ClusterConfig:
     return replace(config, containerd_root=found.root, containerd_snapshotter=found.snapshotter)
 
 
-def verify_medium(bundle: Bundle, report: Report) -> None:
-    """Reads and proves the whole medium; :class:`IntegrityError` names the first damage."""
+def verify_medium(bundle: Bundle, report: Report) -> float:
+    """Reads and proves the whole medium in so many seconds; :class:`IntegrityError` names the first damage."""
     began = time.monotonic()
     verify(bundle, progress=report.verifying(bundle.size_bytes))
-    report.verified(bundle, time.monotonic() - began)
-
-
-def open_bundle(media: Path, view: NodeView) -> Bundle:
-    """The bundle of a media set, opened; the caller closes it.
-
-    Where there is none, the error names the one this node was installed from, as that is the one to plug in.
-    """
-    if media.is_file() or (media.is_dir() and any(TARBALL_SUFFIX in path.name for path in media.iterdir())):
-        return open_media_set(media)
-    record = Installed.read(view)
-    if record is None:
-        wanted, next_step = "the folder that holds install and the tarball", "run ./install from the medium"
-    else:
-        wanted = f"{record.name}, identity {record.identity.short}…, which this node was installed from"
-        next_step = "plug it in and run ./install there"
-    raise InputError(
-        "this needs the medium, and no media set is there",
-        where=str(media),
-        wanted=wanted,
-        got="a folder without a bundle" if media.is_dir() else "nothing",
-        next_step=f"{next_step}, or give --media DIR",
-    )
+    seconds = time.monotonic() - began
+    report.verified(bundle, seconds)
+    return seconds
 
 
 def plan_of(prepared: Prepared) -> Plan:
@@ -228,8 +212,10 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
         prepared = prepare(view, request, bundle, report)
         plan = plan_of(prepared)
         steps = look(plan, view)
-        report.planned(plan, steps, prepared.subject)
+        phases = _forecast(prepared, steps)
+        report.planned(plan, steps, prepared.subject, phases)
         report.dry_run(steps)
+        report.phases(phases, taken(bundle.index, (), prepared.verify_seconds))
         demand_fit(prepared.findings, prepared.subject.node_name)
 
 
@@ -248,23 +234,31 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
         demand_fit(prepared.findings, prepared.subject.node_name)
         plan = plan_of(prepared)
         seen = look(plan, node)
-        report.planned(plan, seen, prepared.subject)
+        phases = _forecast(prepared, seen)
+        report.planned(plan, seen, prepared.subject, phases)
         if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
             return _as_wanted(seen, report)
-        if not prepared.is_verified:
-            verify_medium(bundle, report)
+        seconds = prepared.verify_seconds
+        if seconds is None:
+            seconds = verify_medium(bundle, report)
         fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
         with open_journal(journal_folder, "install", **fields) as journal:
             recording = RecordingNode(node, journal)
             _note_state(recording, prepared, "started")
             results = Executor(recording, listener(journal, report)).run(plan)
             _note_state(recording, prepared, "done")
+            report.phases(phases, taken(bundle.index, results, seconds))
             return results
+
+
+def _forecast(prepared: Prepared, steps: tuple[PlannedStep, ...]) -> Phases:
+    bundle, platform = prepared.bundle, prepared.subject.facts.platform
+    return forecast(bundle.index, platform, steps, bundle.size_bytes, prepared.verify_seconds)
 
 
 def _is_known(view: NodeView, prepared: Prepared) -> bool:
     """Whether the record on the node says all of this already."""
-    return not prepared.is_verified and saved_config(view) == prepared.config_text
+    return prepared.verify_seconds is None and saved_config(view) == prepared.config_text
 
 
 def _as_wanted(seen: tuple[PlannedStep, ...], report: Report) -> tuple[StepResult, ...]:

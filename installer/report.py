@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from installer.bundle.errors import printable
 from installer.bundle.reader import Bundle
 from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepResult, StepStarted
 from installer.facts import NodeFacts
+from installer.forecast import PHASES, PhaseForecast, Phases, left_seconds
 from installer.installed import Installed
 from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile, spoken_time
@@ -17,7 +19,7 @@ from installer.node import NodeView
 from installer.preflight.disk import disk_of, image_bytes
 from installer.preflight.finding import Finding, Subject
 from installer.status import Status
-from installer.wording import COLUMNS, count, duration, folded, size
+from installer.wording import COLUMNS, count, duration, folded, rough, size
 
 Write = Callable[[str], None]
 Meter = tuple[Callable[[int], None], Callable[[], object]]
@@ -71,7 +73,7 @@ class TextReport:
             if finding.fix:
                 self._fold(f"{'':<23}", finding.fix)
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
         """See :class:`~installer.install.Report`."""
         wanted = sum(1 for item in steps if item.check.satisfied)
         parts = [count(len(steps), "step"), f"{wanted} already as wanted"]
@@ -81,9 +83,16 @@ class TextReport:
             comes = disk.device if disk is not None and not disk.is_mounted else None
             free_bytes = comes.size_bytes if comes else disk_of(subject.facts.disks, root).free_bytes
             parts.append(f"images {size(image_bytes(subject, platform))} under {root} ({size(free_bytes)} free)")
+        if phases:
+            parts.append(f"about {rough(left_seconds(phases))}")
         self._line("plan", ", ".join(parts))
         for note in plan.notes:
             self._line("", note)
+
+    def phases(self, phases: Phases, took: Mapping[str, float]) -> None:
+        """See :class:`~installer.install.Report`."""
+        for line in phase_lines(phases, took):
+            self._write(line)
 
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """Each step with what it would change."""
@@ -162,9 +171,15 @@ class JsonReport:
         """See :class:`~installer.install.Report`."""
         self.emit("preflight", findings=[finding.to_dict() for finding in findings])
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject) -> None:
+    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
         """See :class:`~installer.install.Report`."""
-        self.emit("plan", role=subject.role, notes=list(plan.notes), steps=_planned(steps))
+        found = {"steps": _planned(steps), "forecast": [asdict(phase) for phase in phases]}
+        self.emit("plan", role=subject.role, notes=list(plan.notes), **found)
+
+    def phases(self, phases: Phases, took: Mapping[str, float]) -> None:
+        """See :class:`~installer.install.Report`."""
+        seconds = {name: round(value, 3) for name, value in took.items()}
+        self.emit("phases", forecast=[asdict(phase) for phase in phases], took_seconds=seconds)
 
     def dry_run(self, steps: tuple[PlannedStep, ...]) -> None:
         """See :class:`~installer.install.Report`; the plan event has said it all."""
@@ -207,6 +222,22 @@ def _named(bundle: Bundle) -> str:
 def _step_head(number: int, total: int, step_id: str, word: str) -> str:
     width = len(str(total))
     return f" {number:>{width}}/{total} {step_id:<22} {word:<9} "
+
+
+def phase_lines(phases: Phases, took: Mapping[str, float]) -> list[str]:
+    """One row for each phase that takes, or took, a second or more: the forecast, the time, and the bytes."""
+    expected = {phase.name: phase for phase in phases}
+    rows = []
+    for name in PHASES:
+        phase = expected.get(name, PhaseForecast(name))
+        if max(phase.seconds, took.get(name, 0.0)) < _SHOWN_FROM_SECONDS:
+            continue
+        about = f"about {rough(phase.seconds)}" if phase.seconds else ""
+        seconds = duration(took[name]) if name in took else ""
+        what = [f"{size(phase.read_bytes)} to read"] if phase.read_bytes else []
+        what += [f"{size(phase.unpack_bytes)} unpacked"] if phase.unpack_bytes else []
+        rows.append(f"  {name:<8} {about:<12} {seconds:>8}   {', '.join(what)}".rstrip())
+    return [f"{'phase':<10} {'forecast':<12} {'took' if took else '':>8}".rstrip(), *rows] if rows else []
 
 
 def facts_lines(facts: NodeFacts) -> list[str]:

@@ -26,6 +26,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {rest:02d}s"
 
 
+def rough(seconds: float) -> str:
+    """A forecast, no more exact than it is: ``4 s``, ``40 s``, ``3 min``."""
+    if round(seconds) < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < _LONGEST_IN_SECONDS:
+        return f"{5 * round(seconds / 5)} s"
+    return f"{round(seconds / 60)} min"
+
+
 def count(number: int, one: str, more: str | None = None) -> str:
     """``1 warning``, ``2 warnings``; ``more`` is the plural where it is not made by an s."""
     return f"{number} {one if number == 1 else more or one + 's'}"

@@ -154,7 +154,8 @@ def test_json_is_one_event_per_line_and_ends_in_done_or_error(desk: Desk) -> Non
     events = [json.loads(line) for line in said.splitlines()]
     assert code == 0
     assert [event["event"] for event in events[:5]] == ["verifying", "bundle", "node", "preflight", "plan"]
-    assert {event["event"] for event in events[5:-1]} == {"step"}
+    assert {event["event"] for event in events[5:-2]} == {"step"}
+    assert events[-2]["event"] == "phases"
     assert events[-1]["event"] == "done"
     desk.machine.node.uid = 7
     code, said = desk.run("--role", "cp", "--json")

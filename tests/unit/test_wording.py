@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from installer.wording import count, duration, folded, size
+from installer.wording import count, duration, folded, rough, size
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,14 @@ def test_sizes(size_bytes: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "1 s"), (3.6, "4 s"), (9.6, "10 s"), (41.0, "40 s"), (119.0, "120 s"), (170.0, "3 min"), (1790.0, "30 min")],
+)
+def test_a_forecast_is_a_rough_figure(seconds: float, text: str) -> None:
+    assert rough(seconds) == text
 
 
 def test_counts() -> None:
