@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from platform import python_version
@@ -17,7 +18,8 @@ from bundler.addons import objects_chart
 from bundler.assemble import MediaSet, index_of, write_media_set
 from bundler.catalog import Catalog
 from bundler.errors import InputError
-from bundler.fetch import FetchPlan, fetch, is_made_here, plan_fetch
+from bundler.fetch import FetchPlan, fetch, is_made_here, known_rate, plan_fetch
+from bundler.forecast import Phases, forecast
 from bundler.kept import KeptRecords
 from bundler.launcher import install_bytes
 from bundler.lockfile import Lock, LockedRuntime
@@ -107,6 +109,10 @@ class Builder:
         """What :meth:`build` would fetch for ``lock``."""
         return plan_fetch(lock, self._store)
 
+    def forecast(self, lock: Lock, plan: FetchPlan) -> Phases:
+        """About how long the fetch of ``plan`` takes, and packing all of ``lock``."""
+        return forecast(lock.blobs, plan.missing_bytes, known_rate(self._store))
+
     def build(self, lock: Lock, out: Path) -> Built:
         """Fetches what the store lacks and writes the media set below ``out``."""
         began = time.monotonic()
@@ -116,9 +122,11 @@ class Builder:
         self._demand_same_packing(lock)
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
-        fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
+        phases = self.forecast(lock, self.plan(lock))
+        fetched = fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
         made = KeptPayloads(self._store.root / "payloads", self._store)
         payloads = [made.payload(locked) for locked in lock.runtimes]
+        packing = time.monotonic()
         index = self._index(lock)
         with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
             media_set = write_media_set(
@@ -132,7 +140,9 @@ class Builder:
                 progress=task.advance,
             )
         glibc = tuple(payload.glibc for payload in payloads)
-        return Built(media_set, glibc, time.monotonic() - began, lock.addons)
+        ended = time.monotonic()
+        took = {} if media_set.kept else {"fetch": fetched.seconds, "assemble": ended - packing}
+        return Built(media_set, glibc, ended - began, lock.addons, phases, took)
 
     def _index(self, lock: Lock) -> BundleIndex:
         sizes = UnpackedSizes(self._store.root / "unpacked-sizes")
@@ -211,12 +221,16 @@ class Builder:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build: the media set, the oldest glibc each runtime needs, how long it took, the add-ons in it."""
+    """A finished build: the media set, the oldest glibc each runtime needs, how long it took, the add-ons in it, what
+    was forecast, and the seconds each phase took (none where the media set was there already).
+    """
 
     media_set: MediaSet
     glibc: tuple[str, ...]
     seconds: float
     addons: tuple[BundledAddon, ...] = ()
+    phases: Phases = ()
+    took: Mapping[str, float] = field(default_factory=dict)
 
 
 def verify_media_set(path: Path, jobs: int, progress: Progress) -> tuple[BundleIndex, Verified, float]:

@@ -130,15 +130,16 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 @_request_options
 @click.option("--lock", type=_path(), help="Rebuild exactly this lock instead of resolving a version.")
 @click.option("--out", default="dist", show_default=True, type=_path(), help="The folder to write the media set in.")
-@click.option("--plan", is_flag=True, help="Only say what would be fetched and written.")
+@click.option("--plan", is_flag=True, help="Only say what would be fetched and written, and about how long it takes.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object; goes with --plan.")
 @guarded
-def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
+def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: Any) -> None:
     """Resolve, fetch and pack one media set.
 
     One that is there already is proven and kept; `bundle verify` reads every byte of it.
     """
     from bundler import build as builder
-    from bundler.report import built_lines, plan_lines
+    from bundler.report import built_lines, plan_document, plan_lines
 
     request = builder.Request(**options)
     if (lock is None) == (request.k8s is None):
@@ -148,14 +149,21 @@ def build(lock: Path | None, out: Path, plan: bool, **options: Any) -> None:
             wanted="either --k8s VERSION or --lock FILE",
             got="both" if lock else "neither",
         )
+    if as_json and not plan:
+        raise InputError("--json is for a plan", where="bundle build", wanted="--plan --json", got="--json alone")
     if lock:
         _demand_nothing_decided(click.get_current_context())
     progress = _progress()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
     if plan:
-        date, mirror = work.catalog.date, request.mirror
-        _print(plan_lines(resolved, work.plan(resolved), date=date, mirror=mirror, output=out / resolved.name))
+        fetching = work.plan(resolved)
+        phases, date = work.forecast(resolved, fetching), work.catalog.date
+        if as_json:
+            click.echo(json.dumps(plan_document(resolved, fetching, phases)))
+        else:
+            output = out / resolved.name
+            _print(plan_lines(resolved, fetching, phases, date=date, mirror=request.mirror, output=output))
         return
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)

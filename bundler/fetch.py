@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import re
 import shutil
 import threading
 import time
@@ -23,6 +26,10 @@ from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
 
 _JOIN_SECONDS = 0.2
+_RATE_NAME = "fetch-rate"
+_RATE = re.compile(rb"[1-9][0-9]{0,11}\n")
+_TELLING_BYTES, _TELLING_SECONDS = 10_000_000, 0.5
+"""A fetch of less, or in less time, says nothing about the network."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +127,29 @@ def fetch(lock: Lock, store: Store, upstreams: Upstreams, jobs: int, progress: P
     if plan.missing:
         with progress.task("fetch", plan.missing_bytes) as task:
             _Workers(plan.missing, store, upstreams, task).run(jobs)
-    return FetchStats(
-        len(plan.missing) + len(plan.missing_wheels),
-        plan.missing_bytes,
-        plan.stored_bytes,
-        time.monotonic() - started_seconds,
-    )
+    seconds = time.monotonic() - started_seconds
+    _keep_rate(store, plan.missing_bytes, seconds)
+    return FetchStats(len(plan.missing) + len(plan.missing_wheels), plan.missing_bytes, plan.stored_bytes, seconds)
+
+
+def known_rate(store: Store) -> float | None:
+    """Bytes per second of the last fetch into this store that was large enough to tell; ``None`` without one."""
+    try:
+        with (store.root / _RATE_NAME).open("rb") as stream:
+            found = stream.read(20)
+    except OSError:
+        return None
+    return float(found) if _RATE.fullmatch(found) else None
+
+
+def _keep_rate(store: Store, size_bytes: int, seconds: float) -> None:
+    if size_bytes < _TELLING_BYTES or seconds < _TELLING_SECONDS:
+        return
+    path = store.root / _RATE_NAME
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # without it the next plan has no time for the network, and nothing else
+        partial.write_text(f"{max(1, round(size_bytes / seconds))}\n", encoding="ascii")
+        partial.replace(path)
 
 
 def _demand_room(plan: FetchPlan, store: Store) -> None:

@@ -33,6 +33,13 @@ def format_seconds(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} m {whole % 60:02d} s"
 
 
+def format_roughly(seconds: float) -> str:
+    """A forecast, no more exact than it is: ``about 4 s``, ``about 40 s``, ``about 3 min``."""
+    if round(seconds) < 10:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {5 * round(seconds / 5)} s" if seconds < 120 else f"about {round(seconds / 60)} min"
+
+
 class Progress:
     """Makes tasks that report to ``stream``; with ``None`` they are silent."""
 

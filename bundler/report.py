@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bundler.addon_types import FOLDERS, NOUNS, Addon, RetiredAddon
 from bundler.fetch import FetchPlan
+from bundler.forecast import Phases
 from bundler.lockfile import Lock
-from bundler.progress import format_bytes, format_seconds
+from bundler.progress import format_bytes, format_roughly, format_seconds
 from bundler.versions import newest_charts_first, newest_first
 from installer.bundle.addon import BundledAddon
 from installer.bundle.digest import Digest
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from bundler.catalog_types import Minor, Release
 
 
+_SHOWN_FROM_SECONDS = 0.95
 _PROOFS = {
     "read": "every byte was read",
     "untouched": "untouched since its bytes were proven; bundle verify reads them",
@@ -33,8 +36,8 @@ _PROOFS = {
 """How a media set that was there already was proven, by :data:`bundler.assemble.Kept`."""
 
 
-def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: Path) -> Iterator[str]:
-    """What a build of ``lock`` would fetch and write; ``date`` is the catalogue's."""
+def plan_lines(lock: Lock, plan: FetchPlan, phases: Phases, *, date: str, mirror: str, output: Path) -> Iterator[str]:
+    """What a build of ``lock`` would fetch and write, and how long that takes; ``date`` is the catalogue's."""
     yield f"Kubernetes v{lock.kubernetes}, {', '.join(lock.platforms)}, catalogue {date}, mirror {mirror}"
     sizes = {blob.digest: blob.size_bytes for blob in lock.blobs}
     yield _row("binaries", len(lock.files), "file", _sum(sizes, (item.blob for item in lock.files)), _trust(lock.files))
@@ -50,10 +53,37 @@ def plan_lines(lock: Lock, plan: FetchPlan, *, date: str, mirror: str, output: P
         yield "  by your catalogue's word, not upstream's:"
         yield from (f"    {entry}" for entry in entries)
     stored = f" ({format_bytes(plan.stored_bytes)} already in the store)" if plan.stored_bytes else ""
-    yield f"  to fetch  {format_bytes(plan.missing_bytes)}{stored}"
+    fetching, packing = phases
+    at = ""
+    if plan.missing_bytes and fetching.seconds:
+        rate = format_bytes(plan.missing_bytes / fetching.seconds)
+        at = f", {format_roughly(fetching.seconds)} at {rate}/s"
+    yield f"  to fetch  {format_bytes(plan.missing_bytes)}{stored}{at}"
     if plan.missing_wheels:
         yield "            and the installer's wheels"
+    yield f"  to pack   {format_bytes(packing.size_bytes)}, {format_roughly(packing.seconds or 0)}"
     yield f"  to write  {output}/"
+
+
+def plan_document(lock: Lock, plan: FetchPlan, phases: Phases) -> dict[str, Any]:
+    """The same as JSON has it: what would be fetched, and the forecast of each phase."""
+    return {
+        "name": lock.name,
+        "kubernetes": lock.kubernetes,
+        "platforms": list(lock.platforms),
+        "missing_bytes": plan.missing_bytes,
+        "stored_bytes": plan.stored_bytes,
+        "forecast": [asdict(phase) for phase in phases],
+    }
+
+
+def _phase_lines(phases: Phases, took: Mapping[str, float]) -> Iterator[str]:
+    """The forecast of each phase that took a second or more, beside what happened."""
+    for phase in phases:
+        seconds = took.get(phase.name, 0.0)
+        if seconds >= _SHOWN_FROM_SECONDS:
+            about = format_roughly(phase.seconds) if phase.seconds else "no forecast"
+            yield f"{phase.name:<9} {about:<13} took {format_seconds(seconds):>9}   {format_bytes(phase.size_bytes)}"
 
 
 def _row(what: str, count: int, noun: str, size_bytes: int, remark: str) -> str:
@@ -107,6 +137,7 @@ def built_lines(built: Built) -> Iterator[str]:
     yield f"done      {made.folder}   {what}   {format_seconds(built.seconds)}"
     if made.kept:
         yield f"proof     {_PROOFS[made.kept]}"
+    yield from _phase_lines(built.phases, built.took)
     yield f"identity  {made.identity}"
     yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
     for addon in built.addons:

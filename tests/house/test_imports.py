@@ -46,6 +46,7 @@ LAYERS = (
         "mirrors",
         "progress",
         "charts",
+        "forecast",
         "site_values",
         "versions",
     },

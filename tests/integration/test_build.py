@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,12 @@ def test_a_plan_fetches_nothing(upstream: Served, tmp_path: Path) -> None:
     assert "images from the catalogue; helm" in done.stdout
     assert sum(sizes[:-1]) < 200_000, "image documents, a chart, and the packed interpreter, but no file and no layer"
     assert not (tmp_path / "dist").exists()
+    assert re.search(r"to pack   10\d\.\d MB, about \d s", done.stdout)
+    assert max(map(len, done.stdout.splitlines()[-3:-1])) <= 80
+    told = build(upstream, tmp_path, "--k8s", "v1.30", "--plan", "--json")
+    fetching, packing = json.loads(told.stdout)["forecast"]
+    assert (fetching["name"], fetching["seconds"]) == ("fetch", None)
+    assert packing["size_bytes"] > fetching["size_bytes"] > 0 < packing["seconds"]
 
 
 def test_the_lock_rebuilds_the_same_bytes_with_an_empty_store_and_eight_jobs(
