@@ -96,6 +96,19 @@ def test_building_again_proves_and_keeps_what_is_there(upstream: Served, first: 
     assert (tarball.stat().st_ino, tarball.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_building_a_lock_again_asks_nobody(
+    upstream: Served, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    lock = str(first / "dist" / f"{NAME}.lock.json")
+    done = build(upstream, first, "--lock", lock, "--mirror", "upstream")
+    assert done.returncode == 0, done.stderr
+    assert "was there already" in done.stdout
+    elsewhere = build(upstream, tmp_path, "--lock", lock, "--mirror", "upstream")
+    assert elsewhere.returncode == 5, "with an empty store it would have asked"
+
+
 def test_the_overlay_is_named_in_the_lock_and_by_inspect(first: Path) -> None:
     lock = json.loads((first / "dist" / f"{NAME}.lock.json").read_text())
     assert {item["source"]["trust"] for item in lock["files"]} == {"user"}

@@ -28,7 +28,8 @@ def test_fetching_takes_what_the_network_gives_and_packing_what_can_shrink() -> 
     fetching, packing = forecast((LAYER, BINARY), 100_000_000, 10e6)
     assert fetching == PhaseForecast("fetch", 100_000_000, 10.0)
     seconds = 480e6 / PACK_STORED_BYTES_PER_SECOND + 90e6 / PACK_SHRINKING_BYTES_PER_SECOND
-    assert (packing.name, packing.size_bytes, packing.seconds) == ("assemble", 570_000_000, pytest.approx(seconds))
+    assert (packing.name, packing.size_bytes) == ("assemble", 570_000_000)
+    assert packing.seconds == pytest.approx(seconds)
 
 
 def test_without_a_rate_there_is_no_time_unless_nothing_is_missing() -> None:
