@@ -111,7 +111,8 @@ class Builder:
 
     def forecast(self, lock: Lock, plan: FetchPlan) -> Phases:
         """About how long the fetch of ``plan`` takes, and packing all of ``lock``."""
-        return forecast(lock.blobs, plan.missing_bytes, known_rate(self._store))
+        rate, is_dense = known_rate(self._store), lock.layers == "dense"
+        return forecast(lock.blobs, plan.missing_bytes, rate, is_dense=is_dense)
 
     def build(self, lock: Lock, out: Path) -> Built:
         """Fetches what the store lacks and writes the media set below ``out``."""

@@ -31,8 +31,13 @@ class PhaseForecast:
 Phases = tuple[PhaseForecast, ...]
 
 
-def forecast(blobs: Iterable[Descriptor], missing_bytes: int, fetch_bytes_per_second: float | None) -> Phases:
-    """The phases ``fetch`` and ``assemble`` of a build that packs ``blobs`` and lacks ``missing_bytes`` of them."""
+def forecast(
+    blobs: Iterable[Descriptor], missing_bytes: int, fetch_bytes_per_second: float | None, *, is_dense: bool = False
+) -> Phases:
+    """The phases ``fetch`` and ``assemble`` of a build that packs ``blobs`` and lacks ``missing_bytes`` of them.
+
+    How large layers are once unpacked is known only when they are here, so packing them densely has no time.
+    """
     stored_bytes = shrinking_bytes = 0
     for blob in blobs:
         if mediatypes.is_compressed(blob.media_type):
@@ -43,5 +48,5 @@ def forecast(blobs: Iterable[Descriptor], missing_bytes: int, fetch_bytes_per_se
     packing = stored_bytes / PACK_STORED_BYTES_PER_SECOND + shrinking_bytes / PACK_SHRINKING_BYTES_PER_SECOND
     return (
         PhaseForecast("fetch", missing_bytes, fetching if missing_bytes else 0.0),
-        PhaseForecast("assemble", stored_bytes + shrinking_bytes, packing),
+        PhaseForecast("assemble", stored_bytes + shrinking_bytes, None if is_dense else packing),
     )

@@ -61,7 +61,8 @@ def plan_lines(lock: Lock, plan: FetchPlan, phases: Phases, *, date: str, mirror
     yield f"  to fetch  {format_bytes(plan.missing_bytes)}{stored}{at}"
     if plan.missing_wheels:
         yield "            and the installer's wheels"
-    yield f"  to pack   {format_bytes(packing.size_bytes)}, {format_roughly(packing.seconds or 0)}"
+    about = "" if packing.seconds is None else f", {format_roughly(packing.seconds)}"
+    yield f"  to pack   {format_bytes(packing.size_bytes)}{about}"
     yield f"  to write  {output}/"
 
 

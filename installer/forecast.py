@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from installer.bundle.digest import Digest
+from installer.bundle.imagesizes import plain_sizes, stored_sizes
 from installer.bundle.index import BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.execute import PlannedStep, StepResult
@@ -126,10 +128,12 @@ def _image_bytes(index: BundleIndex, platform: Platform | None, todo: Iterable[P
     chosen = [image for image in chosen if platform in image.platforms]
     if platform is None:
         return 0, 0
-    blobs = index.descriptors()
-    come = {digest for image in chosen for digest in image.blobs((platform,))}
-    layers = {digest for image in chosen for digest in image.platforms[platform].layers}
-    return sum(blobs[digest].size_bytes for digest in come), sum(unpacked_bytes(blobs[digest]) for digest in layers)
+    come: dict[Digest, int] = {}
+    raw: dict[Digest, int] = {}
+    for image in chosen:
+        come |= stored_sizes(index, image, platform)
+        raw |= plain_sizes(index, image, platform)
+    return sum(come.values()), sum(raw.values())
 
 
 def _addon_seconds(index: BundleIndex, waiting: Iterable[str]) -> float:

@@ -37,6 +37,12 @@ def test_without_a_rate_there_is_no_time_unless_nothing_is_missing() -> None:
     assert forecast((LAYER,), 0, None)[0].seconds == 0.0
 
 
+def test_packing_layers_densely_has_no_time() -> None:
+    packing = forecast((LAYER, BINARY), 0, None, is_dense=True)[1]
+    assert packing == PhaseForecast("assemble", 570_000_000, None)
+    assert told((PhaseForecast("fetch", 0, 0.0), packing))[1] == "  to pack   570.0 MB"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "about 1 s"), (6.4, "about 6 s"), (41.0, "about 40 s"), (200.0, "about 3 min")]
 )
