@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,12 +29,13 @@ from bundler.mirrors import MirrorProfile, load_profile
 from bundler.payloads import KeptPayloads
 from bundler.progress import Progress
 from bundler.resolve import BuildRequest, resolve
-from bundler.runtime import lock_archive
+from bundler.runtime import Payload, lock_archive
 from bundler.site_values import SiteValues
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
 from bundler.store import Store, default_store_path
 from installer.bundle.addon import BundledAddon
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.index import BundleIndex
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
@@ -124,11 +125,15 @@ class Builder:
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
         phases = self.forecast(lock, self.plan(lock))
-        fetched = fetch(lock, self._store, self._upstreams, self._request.jobs, self._progress)
-        made = KeptPayloads(self._store.root / "payloads", self._store)
-        payloads = [made.payload(locked) for locked in lock.runtimes]
-        packing = time.monotonic()
-        index = self._index(lock)
+        with ThreadPoolExecutor(1) as beside:
+            # Made while blobs arrive; a runtime that is itself on its way waits for the last of them.
+            early = beside.submit(self._payloads, lock) if self._has_runtimes(lock) else None
+            jobs, arrived = self._request.jobs, self._measuring(lock)
+            fetched = fetch(lock, self._store, self._upstreams, jobs, self._progress, arrived=arrived)
+            packing = time.monotonic()
+            making = early or beside.submit(self._payloads, lock)
+            index = self._index(lock)
+            payloads = making.result()
         with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
             media_set = write_media_set(
                 lock,
@@ -145,8 +150,28 @@ class Builder:
         took = {} if media_set.kept else {"fetch": fetched.seconds, "assemble": ended - packing}
         return Built(media_set, glibc, ended - began, lock.addons, phases, took)
 
+    @cached_property
+    def _sizes(self) -> UnpackedSizes:
+        return UnpackedSizes(self._store.root / "unpacked-sizes")
+
+    def _measuring(self, lock: Lock) -> Callable[[Descriptor], object]:
+        """What is learnt of each blob as soon as it is here, while the network has others to bring."""
+        known = {blob.digest for blob in lock.blobs} if lock.layers == "registry" else set()
+        return lambda blob: self._sizes.measure(blob, self._store) if blob.digest in known else None
+
+    def _has_runtimes(self, lock: Lock) -> bool:
+        return all(
+            self._store.has(digest)
+            for locked in lock.runtimes
+            for digest in (locked.digest, *(wheel.digest for wheel in locked.wheels))
+        )
+
+    def _payloads(self, lock: Lock) -> list[Payload]:
+        made = KeptPayloads(self._store.root / "payloads", self._store)
+        return [made.payload(locked) for locked in lock.runtimes]
+
     def _index(self, lock: Lock) -> BundleIndex:
-        sizes = UnpackedSizes(self._store.root / "unpacked-sizes")
+        sizes = self._sizes
         if lock.layers == "registry":
             return index_of(lock, self._store, sizes, jobs=self._request.jobs)
         layers = {digest for image in lock.images for its in image.platforms.values() for digest in its.layers}

@@ -9,7 +9,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
@@ -113,11 +113,19 @@ def plan_fetch(lock: Lock, store: Store) -> FetchPlan:
     return FetchPlan(tuple(missing), wheels, sum(item.blob.size_bytes for item in missing), stored_bytes)
 
 
-def fetch(lock: Lock, store: Store, upstreams: Upstreams, jobs: int, progress: Progress) -> FetchStats:
+def fetch(
+    lock: Lock,
+    store: Store,
+    upstreams: Upstreams,
+    jobs: int,
+    progress: Progress,
+    *,
+    arrived: Callable[[Descriptor], object] = lambda _blob: None,
+) -> FetchStats:
     """Brings everything the lock needs into the store, ``jobs`` downloads at a time.
 
     The first failure ends the other downloads where they are, resumable; the error raised names every failure.
-    So does Ctrl-C.
+    So does Ctrl-C. ``arrived`` is called with each blob once it is in the store, while others are still on their way.
     """
     started_seconds = time.monotonic()
     plan = plan_fetch(lock, store)
@@ -126,7 +134,7 @@ def fetch(lock: Lock, store: Store, upstreams: Upstreams, jobs: int, progress: P
         fetch_wheels(runtime, store, upstreams.http.settings.ca_file)
     if plan.missing:
         with progress.task("fetch", plan.missing_bytes) as task:
-            _Workers(plan.missing, store, upstreams, task).run(jobs)
+            _Workers(plan.missing, store, upstreams, task, arrived).run(jobs)
     seconds = time.monotonic() - started_seconds
     _keep_rate(store, plan.missing_bytes, seconds)
     return FetchStats(len(plan.missing) + len(plan.missing_wheels), plan.missing_bytes, plan.stored_bytes, seconds)
@@ -167,12 +175,20 @@ def _demand_room(plan: FetchPlan, store: Store) -> None:
 class _Workers:
     """Threads that take blobs off one queue until it is empty or something fails."""
 
-    def __init__(self, blobs: Sequence[NeededBlob], store: Store, upstreams: Upstreams, task: Task) -> None:
+    def __init__(
+        self,
+        blobs: Sequence[NeededBlob],
+        store: Store,
+        upstreams: Upstreams,
+        task: Task,
+        arrived: Callable[[Descriptor], object],
+    ) -> None:
         self._queue: queue.SimpleQueue[NeededBlob] = queue.SimpleQueue()
         for blob in blobs:
             self._queue.put(blob)
         self._upstreams = upstreams
         self._task = task
+        self._arrived = arrived
         self._download = Download(upstreams.http, store, task.advance, task.note)
         self._failures: list[BaseException] = []
 
@@ -206,6 +222,7 @@ class _Workers:
                 wanted = Wanted(blob.blob.digest, blob.blob.size_bytes, blob.what, blob.first_seen)
                 self._download.run(wanted, self._openings(blob))
                 self._task.item(blob.what, blob.blob.size_bytes)
+                self._arrived(blob.blob)
             except Cancelled:
                 return
             except BaseException as error:

@@ -10,12 +10,14 @@ import contextlib
 import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import zstandard
+from isal import igzip
+from isal.igzip_lib import IsalError as _IsalError
 
 from bundler.errors import FormatError
 from bundler.pack import BlobSource, VerifiedReader
@@ -24,6 +26,7 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.ordered import ordered_map
 
 _CHUNK_BYTES = 1024 * 1024
+_ISAL_ERROR = cast("type[Exception]", _IsalError)  # its stubs call the class an instance
 
 
 class UnpackedSizes:
@@ -34,13 +37,13 @@ class UnpackedSizes:
 
     def measured(self, blobs: Iterable[Descriptor], source: BlobSource, *, jobs: int) -> tuple[Descriptor, ...]:
         """The descriptors in the same order, compressed archives with their unpacked size."""
+        return tuple(ordered_map(lambda blob: self.measure(blob, source), blobs, jobs=jobs))
 
-        def measure(blob: Descriptor) -> Descriptor:
-            if not mediatypes.is_compressed(blob.media_type):
-                return blob
-            return replace(blob, unpacked_size_bytes=self._size(blob, source))
-
-        return tuple(ordered_map(measure, blobs, jobs=jobs))
+    def measure(self, blob: Descriptor, source: BlobSource) -> Descriptor:
+        """The descriptor of ``blob``, with its unpacked size if it is a compressed archive."""
+        if not mediatypes.is_compressed(blob.media_type):
+            return blob
+        return replace(blob, unpacked_size_bytes=self._size(blob, source))
 
     def _size(self, blob: Descriptor, source: BlobSource) -> int:
         path = self.folder / blob.digest.hex
@@ -71,9 +74,9 @@ def unpacked(reader: VerifiedReader, blob: Descriptor) -> Iterator[bytes]:
             with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
                 yield from iter(lambda: stream.read(_CHUNK_BYTES), b"")
                 return
-        with gzip.GzipFile(fileobj=raw) as plain:
+        with igzip.GzipFile(fileobj=raw) as plain:  # type: ignore[no-untyped-call]
             yield from iter(lambda: plain.read(_CHUNK_BYTES), b"")
-    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except (gzip.BadGzipFile, EOFError, _ISAL_ERROR, zstandard.ZstdError) as error:
         raise FormatError(
             "a blob is not the compressed archive its media type says",
             where=blob.digest,

@@ -17,13 +17,13 @@ _MOST_BEHIND = 4
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Generator[R, None, None]:
-    """``function`` of each item, in order. At most ``2 * jobs + 1`` items are in memory; an error ends everything."""
+    """``function`` of each item, in order. At most ``jobs + 2`` items are in memory; an error ends everything."""
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) > 2 * jobs:
+                if len(pending) > jobs + 1:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

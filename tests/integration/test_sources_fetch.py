@@ -25,6 +25,7 @@ from bundler.progress import Progress
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
 from bundler.store import Store
+from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.reference import Reference
@@ -283,3 +284,30 @@ def test_lookup_asks_for_sizes_and_images(parts: Parts, upstream: Upstream, buil
     reference = Reference(image.reference.registry, image.reference.repository, None, image.blob)
     found = lookup.image(reference, (AMD64,))
     assert (found.blob.digest, found.platforms) == (image.blob, image.platforms)
+
+
+def test_each_blob_is_told_of_once_when_it_is_here(upstream: Upstream, parts: Parts, tmp_path: Path) -> None:
+    build = _Build(tmp_path / "store", upstream)
+    told: list[Digest] = []
+
+    def arrived(blob: Descriptor) -> None:
+        assert build.store.has(blob.digest, blob.size_bytes)
+        told.append(blob.digest)
+
+    fetch(parts.lock(), build.store, build.upstreams, 4, Progress(), arrived=arrived)
+    assert sorted(told) == sorted(parts.descriptors)
+    fetch(parts.lock(), build.store, build.upstreams, 4, Progress(), arrived=arrived)
+    assert len(told) == len(parts.descriptors)
+
+
+def test_what_is_wrong_with_a_blob_that_arrived_ends_the_fetch_and_keeps_the_blob(
+    upstream: Upstream, parts: Parts, tmp_path: Path
+) -> None:
+    build = _Build(tmp_path / "store", upstream)
+
+    def arrived(blob: Descriptor) -> None:
+        raise InputError("not to our taste", where=blob.digest)
+
+    with pytest.raises(InputError, match="not to our taste") as caught:
+        fetch(parts.lock(), build.store, build.upstreams, 1, Progress(), arrived=arrived)
+    assert build.store.has(Digest(caught.value.where or ""))
