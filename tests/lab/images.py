@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,28 @@ def layer(contents: Mapping[str, Path | bytes | str]) -> Layer:
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
     return Layer(gzip.compress(plain.getvalue(), 4, mtime=0), digest_of(plain.getvalue()))
+
+
+def streamed_layer(files: Iterable[tuple[str, int, Iterable[bytes]]], *, level: int) -> Layer:
+    """A layer of files (path, size in bytes, contents piece by piece), of which only the compressed bytes are kept.
+
+    Folders are left to whoever unpacks it; ``level`` is gzip's.
+    """
+    packed, whole, pieces = zlib.compressobj(level, wbits=31), hashlib.sha256(), list[bytes]()
+
+    def write(data: bytes) -> None:
+        whole.update(data)
+        pieces.append(packed.compress(data))
+
+    for path, size_bytes, contents in files:
+        member = _member(path, tarfile.REGTYPE)
+        member.size = size_bytes
+        write(member.tobuf(tarfile.USTAR_FORMAT))
+        for piece in contents:
+            write(piece)
+        write(bytes(-size_bytes % tarfile.BLOCKSIZE))
+    write(bytes(2 * tarfile.BLOCKSIZE))
+    return Layer(b"".join((*pieces, packed.flush())), f"sha256:{whole.hexdigest()}")
 
 
 def tree_layer(root: Path, *, leave_out: tuple[str, ...], links: Mapping[str, str]) -> Layer:

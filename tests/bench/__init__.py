@@ -1,0 +1,1 @@
+"""How fast and how large: measured beside the tools that move the same bytes (``make bench``)."""
