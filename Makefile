@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
 LAB_COMPILE := yes
+BENCH :=
 COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
 	tests/integration/test_lab_upstream.py
 
-.PHONY: help setup demo test contract e2e e2e-flannel e2e-back e2e-ha lint format clean
+.PHONY: help setup demo test contract e2e e2e-flannel e2e-back e2e-ha bench lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +35,9 @@ e2e-back: setup ## an install killed at every kind of step, undone, reset and ma
 
 e2e-ha: setup ## three control planes and two workers, one powered off (five machines of 2 GiB, about 20 minutes)
 	@$(PYTEST) tests/e2e/test_ha.py -s
+
+bench: setup ## speed and size beside oras, skopeo and crane, on the same bytes (BENCH='--sizes 0.25 --runs 3' for less)
+	@.venv/bin/python -m tests.bench $(BENCH)
 
 lint: setup ## ruff, mypy and shellcheck only
 	@$(PYTEST) tests/house -q

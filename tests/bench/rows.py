@@ -1,4 +1,4 @@
-"""The rows of a benchmark: what was measured on both sides, the goal, and whether it was met; as a table and as JSON."""
+"""The rows of a benchmark: both sides' figures, the goal, and whether it was met; as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 80
-_NAME, _FIGURE, _RATIO, _GOAL, _MET = 36, 11, 8, 10, 6
+_NAME, _FIGURE, _RATIO, _GOAL = 38, 10, 6, 13
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wanted: at most so much, of the ratio or of our own figure."""
+    """What is wanted: at most so much, of the ``ratio``, of ``ours`` alone, or of what ours is ``more`` than theirs."""
 
     most: float
     of: str = "ratio"
 
     def text(self, unit: str) -> str:
         """The goal as the table has it."""
-        return f"<= {self.most:.2f} x" if self.of == "ratio" else f"<= {shown(self.most, unit)}"
+        if self.of == "ratio":
+            return f"<= {self.most:.2f} x"
+        return f"<= {'+' if self.of == 'more' else ''}{shown(self.most, unit)}"
+
+    def met(self, ours: float | None, theirs: float | None) -> bool | None:
+        """Whether the figures meet it; ``None`` where one is missing."""
+        if ours is None or (theirs is None and self.of != "ours"):
+            return None
+        if self.of == "ours" or theirs is None:
+            return ours <= self.most
+        return ours - theirs <= self.most if self.of == "more" else ours <= self.most * theirs
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,7 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; ``None`` where there is none, or nothing to judge by."""
-        if self.goal is None:
-            return None
-        judged = self.ratio if self.goal.of == "ratio" else self.ours
-        return None if judged is None else judged <= self.goal.most
+        return self.goal.met(self.ours, self.theirs) if self.goal else None
 
     def to_dict(self) -> dict[str, Any]:
         """The row as it is written to JSON."""
@@ -80,21 +87,26 @@ def shown(figure: float | None, unit: str) -> str:
 
 def table(rows: Iterable[Row]) -> list[str]:
     """The rows as lines of at most 80 columns."""
-    head = _line("what", "ours", "theirs", "ratio", "goal", "met")
-    lines = [head, "-" * WIDTH]
+    lines = [_line("what", ("ours", "theirs", "ratio"), "goal", "met"), "-" * WIDTH]
     for row in rows:
-        ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
-        goal = row.goal.text(row.unit) if row.goal else ""
-        met = {True: "yes", False: "no", None: ""}[row.met]
-        lines.append(_line(row.name, shown(row.ours, row.unit), shown(row.theirs, row.unit), ratio, goal, met))
-        for text in (*((f"not measured: {row.why}",) if row.why else ()), *row.notes):
-            lines += _folded(text)
+        lines += row_lines(row)
     return lines
 
 
-def _line(name: str, ours: str, theirs: str, ratio: str, goal: str, met: str) -> str:
-    figures = f"{ours:>{_FIGURE}}{theirs:>{_FIGURE}}{ratio:>{_RATIO}}"
-    return f"{name:<{_NAME}}{figures}  {goal:<{_GOAL}}{met}".rstrip()
+def row_lines(row: Row) -> list[str]:
+    """One row, and under it its notes."""
+    ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
+    goal = row.goal.text(row.unit) if row.goal else ""
+    met = {True: "yes", False: "no", None: ""}[row.met]
+    lines = [_line(row.name, (shown(row.ours, row.unit), shown(row.theirs, row.unit), ratio), goal, met)]
+    for text in (*((f"not measured: {row.why}",) if row.why else ()), *row.notes):
+        lines += _folded(text)
+    return lines
+
+
+def _line(name: str, figures: tuple[str, str, str], goal: str, met: str) -> str:
+    ours, theirs, ratio = figures
+    return f"{name:<{_NAME}}{ours:>{_FIGURE}}{theirs:>{_FIGURE}}{ratio:>{_RATIO}}  {goal:<{_GOAL - 1}}{met}".rstrip()
 
 
 def _folded(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.bench.competitors import Competitor, Wanted
 from tests.bench.content import RELEASE_BYTES, SIZES
@@ -66,16 +67,25 @@ class Site:
             made = [path for path in self.out.glob("k8s-*") if path.is_dir()]
         return made[0]
 
+    def dense_media(self) -> Path:
+        """The folder of the media set of the same lock with dense layers, built when it is not there."""
+        out = self.folder / "dense"
+        if not out.exists():
+            self.build([*self.upstream.locked(self.lock()), "--layers", "dense"], out)
+        return next(path for path in out.glob("k8s-*") if path.is_dir())
+
     def tarball(self) -> Path:
         """The media set's tarball."""
         (tarball,) = self.media().glob("*.tar.zst")
         return tarball
 
     def lock(self) -> Path:
-        """The lock of the set as it is, kept beside the output."""
+        """The lock of the set as it is, kept beside the output and made with a store of its own."""
         kept = self.folder / "lock.json"
         if not kept.exists():
-            shutil.copyfile(self.out / f"{self.media().name}.lock.json", kept)
+            argv = [str(BUNDLE), "lock", *self.upstream.request(), *self.upstream.sources()]
+            with TemporaryDirectory(dir=self.folder) as store:
+                run_measured([*argv, "--store", store, "--out", str(kept)])
         return kept
 
     def stored(self) -> dict[Path, int]:
