@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 80
-_NAME, _FIGURE, _RATIO, _GOAL = 38, 10, 6, 13
+_NAME, _FIGURE, _RATIO, _GOAL = 37, 10, 6, 12
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
@@ -106,7 +106,7 @@ def row_lines(row: Row) -> list[str]:
 
 def _line(name: str, figures: tuple[str, str, str], goal: str, met: str) -> str:
     ours, theirs, ratio = figures
-    return f"{name:<{_NAME}}{ours:>{_FIGURE}}{theirs:>{_FIGURE}}{ratio:>{_RATIO}}  {goal:<{_GOAL - 1}}{met}".rstrip()
+    return f"{name:<{_NAME}}{ours:>{_FIGURE}}{theirs:>{_FIGURE}}{ratio:>{_RATIO}}  {goal:<{_GOAL}}{met}".rstrip()
 
 
 def _folded(text: str) -> list[str]:
