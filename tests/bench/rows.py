@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 80
-_NAME, _FIGURE, _RATIO, _GOAL = 37, 10, 6, 12
+_NAME, _FIGURE, _RATIO, _GOAL = 36, 10, 6, 13
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
