@@ -125,12 +125,12 @@ def warm(site: Site) -> Iterator[Row]:
 
 def nothing_to_do(site: Site) -> Iterator[Row]:
     """The same lock again, with the output there: what passes on the wire, and the time."""
-    what = f"build with nothing to do, {site.size} GiB"
+    what = f"nothing to do, {site.size} GiB"
     request = site.upstream.locked(site.lock())
     site.media()
     site.upstream.counter.reset()
     site.build(request, site.out, counted=True)
-    yield Row("  on the wire", "bytes", site.upstream.counter.received_bytes, goal=Goal(0, "ours"))
+    yield Row(f"{what}, on the wire", "bytes", site.upstream.counter.received_bytes, goal=Goal(0, "ours"))
     mine = repeated(site.runs, lambda: site.build(request, site.out), what)
     yield Row(what, "s", middle(mine), goal=NOTHING_TO_DO, runs=seconds_of(ours=mine))
 

@@ -56,7 +56,7 @@ def importing(site: Site) -> Iterator[Row]:
         why = "bundle build has no --layers yet"
         yield unmeasured(f"import, dense layers, {site.size} GiB", why, goal=IMPORT["dense"])
         yield unmeasured(f"tarball, dense, {site.size} GiB", why, goal=DENSE_SIZE, unit="bytes")
-        yield unmeasured(f"containerd's disk, dense, {site.size} GiB", why, goal=DENSE_DISK, unit="bytes")
+        yield unmeasured("containerd disk, dense to registry", why, goal=DENSE_DISK, unit="bytes")
     else:
         yield from _dense(site, plain, kept)
     plain.unlink()
@@ -68,7 +68,7 @@ def _dense(site: Site, plain: Path, kept_of_registry: int) -> Iterator[Row]:
     tarball_bytes, other_bytes = (next(path.glob("*.tar.zst")).stat().st_size for path in (media, site.media()))
     versus = ("theirs: our own bundle with the registry's layers",)
     yield Row(f"tarball, dense, {site.size} GiB", "bytes", tarball_bytes, other_bytes, DENSE_SIZE, notes=versus)
-    name = f"containerd's disk, dense, {site.size} GiB"
+    name = "containerd disk, dense to registry"
     yield Row(name, "bytes", kept, kept_of_registry, DENSE_DISK, notes=versus)
 
 
@@ -81,13 +81,13 @@ def _kind(site: Site, kind: str, media: Path, plain: Path) -> Generator[Row, Non
         mine.append(_in_containerd(site.folder, lambda lab, node: _ours(lab, node, media)))
         say("run", f"{what}, {number} of {site.runs}: {mine[-1].seconds:.2f} s, theirs {others[-1].seconds:.2f} s")
     notes = ("against ctr images import of a plain tar in page cache, same containerd",)
-    runs = {"ours": [item.seconds for item in mine], "theirs": [item.seconds for item in others]}
+    runs = {"ours": [round(item.seconds, 3) for item in mine], "theirs": [round(item.seconds, 3) for item in others]}
     yield Row(what, "s", median(runs["ours"]), median(runs["theirs"]), IMPORT[kind], notes=notes, runs=runs)
     watched = _in_containerd(site.folder, lambda lab, node: _ours(lab, node, media), watched=True)
     extra_bytes = max(0, watched.most_bytes - watched.kept_bytes)
     notes = ("theirs: the blobs that the role needs; ours: the most on the node's disk beyond containerd's at the end",)
-    yield Row(f"  extra disk, {kind} layers", "bytes", extra_bytes, _needed_bytes(media), EXTRA, notes=notes)
-    yield Row(f"  containerd's disk, {kind} layers", "bytes", mine[-1].kept_bytes, others[-1].kept_bytes)
+    yield Row(f"extra disk, {kind}, {site.size} GiB", "bytes", extra_bytes, _needed_bytes(media), EXTRA, notes=notes)
+    yield Row(f"containerd disk, {kind}, {site.size} GiB", "bytes", mine[-1].kept_bytes, others[-1].kept_bytes)
     return mine[-1].kept_bytes
 
 
