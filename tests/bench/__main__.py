@@ -36,7 +36,7 @@ _ONCE: dict[str, Callable[[Site], Iterator[Row]]] = {
 }
 """Rows that tell as much about one size as about another; they are measured with the first."""
 _LARGE_GIB = 4.0
-_MOST_CHARACTERS = 600
+_MOST_CHARACTERS = 400
 
 
 def _listed(known: dict[str, object]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
@@ -108,7 +108,8 @@ def _told(name: str, rows: Iterator[Row]) -> Iterator[Row]:
     try:
         yield from rows
     except OperatorError as error:
-        yield unmeasured(name, " ".join(" ".join(error.lines()).split())[:_MOST_CHARACTERS])
+        got = " ".join((error.got or "").split())[-_MOST_CHARACTERS:]
+        yield unmeasured(name, f"{error.message}; {got}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from installer.bundle.reader import open_media_set
 from installer.render import containerd as render
 from installer.steps.images import ImportImages
 from installer.steps.imagestore import ImageStore
-from tests.bench.rows import Goal, Row, unmeasured
+from tests.bench.rows import Goal, Row, shown, unmeasured
 from tests.bench.site import BUNDLE, Site
 from tests.integration.containerd_lab import ContainerdLab, LabNode, carry_out, is_root
 from tests.lab.commands import run
@@ -63,11 +63,15 @@ def importing(site: Site) -> Iterator[Row]:
 
 
 def _dense(site: Site, plain: Path, kept_of_registry: int) -> Iterator[Row]:
-    media = site.dense_media()
+    built = site.dense_build()
+    (media,) = (path for path in site.dense.glob("k8s-*") if path.is_dir())
+    took = f"built in {shown(built.seconds, 's')} from a full store, peak {shown(built.peak_bytes, 'bytes')}"
     kept = yield from _kind(site, "dense", media, plain)
     tarball_bytes, other_bytes = (next(path.glob("*.tar.zst")).stat().st_size for path in (media, site.media()))
     versus = ("theirs: our own bundle with the registry's layers",)
-    yield Row(f"tarball, dense, {site.size} GiB", "bytes", tarball_bytes, other_bytes, DENSE_SIZE, notes=versus)
+    yield Row(
+        f"tarball, dense, {site.size} GiB", "bytes", tarball_bytes, other_bytes, DENSE_SIZE, notes=(*versus, took)
+    )
     name = "containerd disk, dense to registry"
     yield Row(name, "bytes", kept, kept_of_registry, DENSE_DISK, notes=versus)
 
@@ -85,8 +89,12 @@ def _kind(site: Site, kind: str, media: Path, plain: Path) -> Generator[Row, Non
     yield Row(what, "s", median(runs["ours"]), median(runs["theirs"]), IMPORT[kind], notes=notes, runs=runs)
     watched = _in_containerd(site.folder, lambda lab, node: _ours(lab, node, media), watched=True)
     extra_bytes = max(0, watched.most_bytes - watched.kept_bytes)
-    notes = ("theirs: the blobs that the role needs; ours: the most on the node's disk beyond containerd's at the end",)
-    yield Row(f"extra disk, {kind}, {site.size} GiB", "bytes", extra_bytes, _needed_bytes(media), EXTRA, notes=notes)
+    notes = (
+        "ours: the most on the node's disk beyond containerd's at the end; theirs: the role's blobs in a registry",
+    )
+    yield Row(
+        f"extra disk, {kind}, {site.size} GiB", "bytes", extra_bytes, _needed_bytes(site.media()), EXTRA, notes=notes
+    )
     yield Row(f"containerd disk, {kind}, {site.size} GiB", "bytes", mine[-1].kept_bytes, others[-1].kept_bytes)
     return mine[-1].kept_bytes
 

@@ -42,9 +42,14 @@ class Site:
         """The builder's output folder."""
         return self.folder / "dist"
 
+    @property
+    def dense(self) -> Path:
+        """The output folder of builds with dense layers."""
+        return self.folder / "dense"
+
     def build(self, request: list[str], out: Path, *, counted: bool = False) -> Run:
         """``bundle build`` with the store and the output as they are."""
-        argv = [str(BUNDLE), "build", *request, *self.upstream.sources(counted=counted)]
+        argv = [str(BUNDLE), "build", *self.upstream.sources(counted=counted), *request]
         return run_measured([*argv, "--store", str(self.store), "--out", str(out)])
 
     def cold_build(self) -> Run:
@@ -67,12 +72,10 @@ class Site:
             made = [path for path in self.out.glob("k8s-*") if path.is_dir()]
         return made[0]
 
-    def dense_media(self) -> Path:
-        """The folder of the media set of the same lock with dense layers, built when it is not there."""
-        out = self.folder / "dense"
-        if not out.exists():
-            self.build([*self.upstream.locked(self.lock()), "--layers", "dense"], out)
-        return next(path for path in out.glob("k8s-*") if path.is_dir())
+    def dense_build(self) -> Run:
+        """The same images with dense layers from a full store; the builder demands a runtime it can look into."""
+        shutil.rmtree(self.dense, ignore_errors=True)
+        return self.build([*self.upstream.request(), "--layers", "dense", "--runtime", "host"], self.dense)
 
     def tarball(self) -> Path:
         """The media set's tarball."""
