@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import time
@@ -29,7 +31,7 @@ from bundler.mirrors import MirrorProfile, load_profile
 from bundler.payloads import KeptPayloads
 from bundler.progress import Progress
 from bundler.resolve import BuildRequest, resolve
-from bundler.runtime import Payload, lock_archive
+from bundler.runtime import lock_archive
 from bundler.site_values import SiteValues
 from bundler.sources.http import HttpSettings
 from bundler.sources.upstreams import Upstreams
@@ -127,25 +129,25 @@ class Builder:
         phases = self.forecast(lock, self.plan(lock))
         with ThreadPoolExecutor(1) as beside:
             # Made while blobs arrive; a runtime that is itself on its way waits for the last of them.
-            early = beside.submit(self._payloads, lock) if self._has_runtimes(lock) else None
+            early = beside.submit(self._install, lock) if self._has_runtimes(lock) else None
             jobs, arrived = self._request.jobs, self._measuring(lock)
             fetched = fetch(lock, self._store, self._upstreams, jobs, self._progress, arrived=arrived)
             packing = time.monotonic()
-            making = early or beside.submit(self._payloads, lock)
+            making = early or beside.submit(self._install, lock)
             index = self._index(lock)
-            payloads = making.result()
+            install, glibc = making.result()
+        _give_memory_back()
         with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
             media_set = write_media_set(
                 lock,
                 index,
                 self._store,
-                install_bytes(payloads),
+                install,
                 out,
                 records=KeptRecords(self._store.root / "kept"),
                 jobs=self._request.jobs,
                 progress=task.advance,
             )
-        glibc = tuple(payload.glibc for payload in payloads)
         ended = time.monotonic()
         took = {} if media_set.kept else {"fetch": fetched.seconds, "assemble": ended - packing}
         return Built(media_set, glibc, ended - began, lock.addons, phases, took)
@@ -166,9 +168,11 @@ class Builder:
             for digest in (locked.digest, *(wheel.digest for wheel in locked.wheels))
         )
 
-    def _payloads(self, lock: Lock) -> list[Payload]:
+    def _install(self, lock: Lock) -> tuple[bytes, tuple[str, ...]]:
+        """The launcher with its runtimes, and the oldest glibc that each of them needs."""
         made = KeptPayloads(self._store.root / "payloads", self._store)
-        return [made.payload(locked) for locked in lock.runtimes]
+        payloads = [made.payload(locked) for locked in lock.runtimes]
+        return install_bytes(payloads), tuple(payload.glibc for payload in payloads)
 
     def _index(self, lock: Lock) -> BundleIndex:
         sizes = self._sizes
@@ -243,6 +247,12 @@ class Builder:
             path = Path(self._request.runtime)
             python, origin, archive = "of the archive", path.name, path.read_bytes()
         return lock_archive(archive, kind, platform, origin=origin, python=python, keep=self._store.add_bytes)
+
+
+def _give_memory_back() -> None:
+    """What was freed goes back to the system: glibc keeps half of what packing a runtime took, beside the packing."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library keeps it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

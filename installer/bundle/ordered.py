@@ -13,17 +13,17 @@ from installer.bundle.digest import Digest
 
 T = TypeVar("T")
 R = TypeVar("R")
-_MOST_BEHIND = 4
+_MOST_BEHIND = 2
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Generator[R, None, None]:
-    """``function`` of each item, in order. At most ``jobs + 2`` items are in memory; an error ends everything."""
+    """``function`` of each item, in order. At most ``jobs + 1`` items are in memory; an error ends everything."""
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) > jobs + 1:
+                if len(pending) > jobs:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -33,10 +33,16 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, jobs: int) ->
 
 
 def cut(parts: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
-    """``parts`` joined and cut into pieces of ``size_bytes``, the last one shorter; each byte is copied once."""
+    """``parts`` joined and cut into pieces of ``size_bytes``, the last one shorter.
+
+    Each byte is copied once at most: a part that is a piece already is passed on as it is.
+    """
     pending: list[bytes | memoryview] = []
     pending_bytes = 0
     for part in parts:
+        if not pending_bytes and len(part) == size_bytes:
+            yield part
+            continue
         view = memoryview(part)
         while pending_bytes + len(view) >= size_bytes:
             taken = size_bytes - pending_bytes
