@@ -12,6 +12,8 @@ export LC_ALL
 payloads='
 @PAYLOADS@
 '
+# What --help says, here so that it answers at once: unpacking a Python for it would take most of a second.
+help='@HELP@'
 runtime_root=/opt/airgap-bundle/runtime
 scratch=
 
@@ -47,7 +49,7 @@ reads_only() {
     fi
     case $word in
       --dry-run | --help | -h | --version) return 0 ;;
-      --role | --config | --join | --address | --media) value_follows=yes ;;
+      --role | --config | --join | --address | --data-disk | --media) value_follows=yes ;;
       plan | facts | status | preflight | doctor | vip-probe) return 0 ;;
       -*) ;;
       *) break ;;
@@ -174,6 +176,12 @@ run_kept() {
 }
 
 main() {
+  case $#${1:-} in
+    1--help | 1-h)
+      printf '%s\n' "$help"
+      exit 0
+      ;;
+  esac
   folder=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
   self=$folder/$(basename -- "$0")
   AIRGAP_MEDIA=$folder

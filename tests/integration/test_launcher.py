@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import installer
 from bundler import runtime
 from bundler.host_python import host_archive, host_platform
 from bundler.launcher import install_bytes
@@ -156,7 +157,9 @@ def test_there_is_no_python_in_the_roots(plain_root: Path, busybox_root: Path) -
         assert names == []
 
 
-@pytest.mark.parametrize("words", [["facts", "--json"], ["plan"], ["--help"], ["--role", "cp", "--dry-run"], []])
+@pytest.mark.parametrize(
+    "words", [["facts", "--json"], ["plan"], ["--role", "cp", "--help"], ["--role", "cp", "--dry-run"], []]
+)
 def test_read_only_verbs_leave_nothing_behind(plain_root: Path, words: list[str]) -> None:
     before = listing(plain_root)
     result = run(plain_root, *words)
@@ -203,12 +206,33 @@ def test_a_reading_verb_uses_the_runtime_that_is_kept(plain_root: Path, payload:
 
 @pytest.mark.parametrize(
     "words",
-    [["status"], ["status", "--json"], ["preflight", "--role", "cp"], ["vip-probe", "hold"], ["undo", "--help"]],
+    [
+        ["status"],
+        ["status", "--json"],
+        ["preflight", "--role", "cp"],
+        ["vip-probe", "hold"],
+        ["undo", "--help"],
+        ["--data-disk", "/dev/vdb", "plan"],
+    ],
 )
 def test_verbs_that_look_leave_nothing_behind(plain_root: Path, words: list[str]) -> None:
     before = listing(plain_root)
     assert run(plain_root, *words).returncode == 7
     assert listing(plain_root) == before
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("shell", ["plain", "busybox"])
+def test_help_is_the_launcher_s_own_and_unpacks_nothing(
+    shell: str, word: str, request: pytest.FixtureRequest, install: bytes
+) -> None:
+    root: Path = request.getfixturevalue(f"{shell}_root")
+    (root / MEDIA.lstrip("/") / "install").write_bytes(install[: len(install) // 2])  # the payload is of no use
+    before = listing(root)
+    told = run(root, word)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == (Path(installer.__file__).parent / "launch" / "help.txt").read_text(encoding="ascii")
+    assert listing(root) == before
 
 
 def test_busybox_reads_only_too(busybox_root: Path) -> None:
