@@ -28,7 +28,7 @@ def help_texts(site: Site) -> Iterator[Row]:
     yield _help("airgap-bundle --help", [str(python), "-I", "-B", "-m", "installer.cli", "--help"], bare, site.runs)
     row = "./install --help, from the medium"
     yield _help(
-        row, [str(media / "install"), "--help"], bare, site.runs, "sums and unpacks the runtime, and removes it"
+        row, [str(media / "install"), "--help"], bare, site.runs, "the launcher has the text itself and unpacks nothing"
     )
 
 
