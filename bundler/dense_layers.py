@@ -18,7 +18,8 @@ from bundler.errors import FormatError
 from bundler.measure import unpacked
 from bundler.pack import BlobSource, VerifiedReader
 from installer.bundle import mediatypes
-from installer.bundle.dense import PACK_LEVEL, ZSTD, DenseLayer, diff_ids, packed, packed_manifest
+from installer.bundle.dense import PACK_LEVEL, ZSTD, diff_ids, packed, packed_manifest
+from installer.bundle.denselayer import DenseLayer
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundledImage, BundleIndex

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import zstandard
 
+from installer.bundle.denselayer import DenseLayer
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.mediatypes import OCI_CONFIG, OCI_LAYER_ZSTD, OCI_MANIFEST
 from installer.bundle.ordered import cut, ordered_map
-from installer.bundle.strict import Fields
 
 ZSTD = ".".join(map(str, zstandard.ZSTD_VERSION))
 """The library's version; with another one :func:`packed` may give other bytes."""
@@ -29,39 +28,6 @@ PACK_LEVEL = 3
 PACK_PIECE_BYTES = 4 * 1024 * 1024
 _PACK_JOBS = 2
 _NEXT_STEP = "build the bundle again with --layers registry, and report this"
-
-
-@dataclass(frozen=True)
-class DenseLayer:
-    """A layer: its ``digest`` in the registry's manifest, the ``diff_id`` of its tar, which is the blob held, and
-    digest and size of what :func:`packed` makes of that.
-    """
-
-    digest: Digest
-    diff_id: Digest
-    packed_digest: Digest
-    packed_size_bytes: int
-
-    @classmethod
-    def read(cls, fields: Fields) -> DenseLayer:
-        """A layer from its mapping."""
-        layer = cls(
-            fields.parsed("digest", Digest),
-            fields.parsed("diff_id", Digest),
-            fields.parsed("packed_digest", Digest),
-            fields.integer("packed_size_bytes"),
-        )
-        fields.finish()
-        return layer
-
-    def to_dict(self) -> dict[str, Any]:
-        """The mapping :meth:`read` takes."""
-        return {
-            "digest": str(self.digest),
-            "diff_id": str(self.diff_id),
-            "packed_digest": str(self.packed_digest),
-            "packed_size_bytes": self.packed_size_bytes,
-        }
 
 
 def packed(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from installer.bundle.dense import DenseLayer, packed, packed_manifest
+from installer.bundle.dense import packed, packed_manifest
+from installer.bundle.denselayer import DenseLayer
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from installer.bundle.dense import DenseLayer
+from installer.bundle.denselayer import DenseLayer
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundledImage, BundleIndex
 from installer.bundle.platform import Platform

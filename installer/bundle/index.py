@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from installer.bundle.addon import BundledAddon, order_problems
-from installer.bundle.dense import DenseLayer
+from installer.bundle.denselayer import DenseLayer
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
