@@ -120,10 +120,10 @@ class Builder:
     def build(self, lock: Lock, out: Path) -> Built:
         """Fetches what the store lacks and writes the media set below ``out``."""
         began = time.monotonic()
+        self._demand_same_packing(lock)
         if lock.zstd != ZSTD:
             self._progress.say(f"note      locked with zstd {lock.zstd}, this is {ZSTD}: the tarball may be compressed")
             self._progress.say("          differently; what is in it, and its identity, are the same")
-        self._demand_same_packing(lock)
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
         phases = self.forecast(lock, self.plan(lock))

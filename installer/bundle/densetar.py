@@ -36,7 +36,7 @@ class DenseTar:
         self._index = bundle.index
         self._platforms = platforms
 
-    def parts(self, images: tuple[BundledImage, ...], _platforms: tuple[Platform, ...]) -> Iterator[bytes]:
+    def parts(self, images: tuple[BundledImage, ...]) -> Iterator[bytes]:
         """The documents, manifests and configs, then each layer once, in the order in which the bundle holds them."""
         chosen = {image.reference: self._platform_image(image) for image in images}
         manifests = {digest: self._manifest(its) for its in chosen.values() if (digest := its.packed_manifest)}

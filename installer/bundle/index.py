@@ -264,12 +264,8 @@ class BundleIndex:
     def from_bytes(cls, data: bytes, *, where: str) -> BundleIndex:
         """The index in ``data``; raises :class:`FormatError` naming every problem with its path."""
         if len(data) > MAXIMUM_BYTES:
-            raise FormatError(
-                "bundle.json is too large",
-                where=where,
-                wanted=f"at most {MAXIMUM_BYTES} bytes",
-                got=f"{len(data)}",
-            )
+            wanted = f"at most {MAXIMUM_BYTES} bytes"
+            raise FormatError("bundle.json is too large", where=where, wanted=wanted, got=f"{len(data)}")
         try:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:

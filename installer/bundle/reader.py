@@ -151,8 +151,10 @@ class Bundle:
         dense bundle a node gets manifests of its own (:mod:`dense`), and no indexes.
         """
         chosen = tuple(images)
-        stream = DenseTar(self, platforms).parts if self.index.layers else self._tar_as_held
-        yield from stream(chosen, platforms)
+        if self.index.layers:
+            yield from DenseTar(self, platforms).parts(chosen)
+        else:
+            yield from self._tar_as_held(chosen, platforms)
         yield END
 
     def _tar_as_held(self, images: tuple[BundledImage, ...], platforms: tuple[Platform, ...]) -> Iterator[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from installer.render import containerd as render
 from installer.steps.images import ImportImages
 from installer.steps.imagestore import ImageStore
 from tests.bench.rows import Goal, Row, shown, unmeasured
+from tests.bench.running import Peak
 from tests.bench.site import BUNDLE, Site
 from tests.integration.containerd_lab import ContainerdLab, LabNode, carry_out, is_root
 from tests.lab.commands import run
@@ -127,12 +127,16 @@ def _in_containerd(folder: Path, act: Callable[[ContainerdLab, LabNode], None], 
     """Runs ``act`` beside a containerd that has nothing yet."""
     with _containerd() as (lab, node), tempfile.TemporaryDirectory(prefix="spool-", dir=folder) as spool:
         os.sync()
-        root = lab.folder / "root"
-        with mock.patch.object(tempfile, "tempdir", spool), _Disk((lab.folder, Path(spool)), watched) as disk:
+        root, folders = lab.folder / "root", (lab.folder, Path(spool)) if watched else ()
+
+        def in_use() -> int:
+            return sum(map(disk_bytes, folders))
+
+        with mock.patch.object(tempfile, "tempdir", spool), Peak(in_use, _SAMPLE_SECONDS) as disk:
             began = time.monotonic()
             act(lab, node)
             seconds = time.monotonic() - began
-        return Import(seconds, disk_bytes(root), disk.most_bytes)
+        return Import(seconds, disk_bytes(root), disk.peak_bytes)
 
 
 @contextmanager
@@ -150,28 +154,6 @@ def _containerd() -> Iterator[tuple[ContainerdLab, LabNode]]:
             yield lab, node
         finally:
             lab.stop()
-
-
-class _Disk:
-    """The most that ``folders`` took together, sampled while the context is open."""
-
-    def __init__(self, folders: tuple[Path, ...], watched: bool) -> None:
-        self.most_bytes = 0
-        self._folders = folders if watched else ()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="disk", daemon=True)
-
-    def __enter__(self) -> _Disk:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while self._folders and not self._done.wait(_SAMPLE_SECONDS):
-            self.most_bytes = max(self.most_bytes, sum(map(disk_bytes, self._folders)))
 
 
 def disk_bytes(folder: Path) -> int:

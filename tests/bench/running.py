@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -47,7 +47,7 @@ def run_measured(argv: Sequence[str], *, env: Mapping[str, str] | None = None, c
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        with _Memory(process.pid) as memory:
+        with Peak(lambda: sum(map(_pss_bytes, _tree(process.pid)))) as memory:
             output, _ = process.communicate()
         seconds = time.monotonic() - began
     after = os.times()
@@ -63,16 +63,17 @@ def run_measured(argv: Sequence[str], *, env: Mapping[str, str] | None = None, c
     return Run(seconds, spent, memory.peak_bytes, output)
 
 
-class _Memory:
-    """Samples a process tree in a thread of its own while the context is open."""
+class Peak:
+    """The most bytes that ``measure`` ever said, asked in a thread of its own while the context is open."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, measure: Callable[[], int], every_seconds: float = SAMPLE_SECONDS) -> None:
         self.peak_bytes = 0
-        self._pid = pid
+        self._measure = measure
+        self._every_seconds = every_seconds
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
+        self._thread = threading.Thread(target=self._sample, name="peak", daemon=True)
 
-    def __enter__(self) -> _Memory:
+    def __enter__(self) -> Peak:
         self._thread.start()
         return self
 
@@ -81,8 +82,8 @@ class _Memory:
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, sum(map(_pss_bytes, _tree(self._pid))))
+        while not self._done.wait(self._every_seconds):
+            self.peak_bytes = max(self.peak_bytes, self._measure())
 
 
 def _tree(pid: int) -> list[int]:
