@@ -1,4 +1,4 @@
-"""From a lock and a store to the media set: a folder with ``install``, the tarball and ``SHA256SUMS``.
+"""From a lock and a store to the media set: a folder with ``install``, the tarball, its index and ``SHA256SUMS``.
 
 Everything is written into a hidden folder beside the final one, synced, and renamed: what bears the final name is
 finished. The lock is written beside it. Nothing here opens a socket.
@@ -26,6 +26,7 @@ from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
+from installer.bundle.layout import INDEX_NAME
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
 from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import verify
@@ -173,7 +174,7 @@ def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecor
         with open_media_set(folder) as bundle:
             if bundle.path != tarball or bundle.identity != Digest.of(index.to_bytes()):
                 return ""
-            digest = _digest_listed(folder, tarball.name, install)
+            digest = _digest_listed(folder, tarball.name, install, index.to_bytes())
             if records is not None and digest is not None and records.holds(tarball, digest):
                 return "untouched"
             if verify(bundle).unexpected:
@@ -185,13 +186,15 @@ def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecor
         return ""
 
 
-def _digest_listed(folder: Path, tarball: str, install: bytes) -> Digest | None:
+def _digest_listed(folder: Path, tarball: str, install: bytes, index: bytes) -> Digest | None:
     """The tarball's digest by ``SHA256SUMS``, if the folder holds and lists what a build writes, and nothing else."""
     sums = read_sums(folder)
+    beside = {INSTALL_NAME: Digest.of(install), INDEX_NAME: Digest.of(index)}
     names = {entry.name for entry in folder.iterdir()} - {SIGNATURE_NAME}
-    if names != {tarball, INSTALL_NAME, SUMS_NAME} or set(sums) != {tarball, INSTALL_NAME}:
+    listed = {name: digest for name, digest in sums.items() if name != tarball}
+    if names != {tarball, SUMS_NAME, *beside} or listed != beside or (folder / INDEX_NAME).read_bytes() != index:
         return None
-    return sums[tarball] if sums[INSTALL_NAME] == Digest.of(install) else None
+    return sums.get(tarball)
 
 
 def _write_folder(
@@ -201,8 +204,10 @@ def _write_folder(
     tarball = index.name + TARBALL_SUFFIX
     with (folder / tarball).open("xb") as stream:
         packed = write_tarball(index, blobs, stream, jobs=jobs, progress=progress)
-    (folder / INSTALL_NAME).write_bytes(install)
-    sums = {tarball: packed.digest, INSTALL_NAME: Digest.of(install)}
+    beside = {INSTALL_NAME: install, INDEX_NAME: index.to_bytes()}
+    for name, content in beside.items():
+        (folder / name).write_bytes(content)
+    sums = {tarball: packed.digest} | {name: Digest.of(content) for name, content in beside.items()}
     (folder / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
     _settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
     return packed.digest

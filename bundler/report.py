@@ -154,7 +154,7 @@ def built_lines(built: Built) -> Iterator[str]:
 def verified_lines(index: BundleIndex, verified: Verified, seconds: float) -> Iterator[str]:
     """The result of a proof: everything that was read is what it must be."""
     platforms = ", ".join(index.platforms)
-    size = f"{format_bytes(verified.size_bytes)} in {format_seconds(seconds)}"
+    size = f"{format_bytes(verified.read_bytes)} in {format_seconds(seconds)}"
     yield f"verified  v{index.kubernetes} {platforms}   {verified.members} members, {size}"
     yield f"identity  {verified.identity}"
     if verified.unexpected:

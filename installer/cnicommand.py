@@ -37,10 +37,11 @@ def cni_group(media_variable: str) -> click.Group:
         """
         from installer.cniswitch import carry_out_switch, plan_switch, prepare_switch
         from installer.execute import look
-        from installer.install import demand_root, verify_medium
+        from installer.install import demand_root
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
         from installer.medium import open_bundle
+        from installer.reading import needed_blobs, read_without_spool
 
         node, began = LocalNode(), time.monotonic()
         demand_root(node)
@@ -51,7 +52,8 @@ def cni_group(media_variable: str) -> click.Group:
             if not plan.phases:
                 say_end(as_json, plan.notes[0], time.monotonic() - began)
                 return
-            verify_medium(bundle, report)
+            needed = needed_blobs(bundle.index, found.record.role, found.platform, found.config)
+            read_without_spool(bundle, needed, report)
             report.going_back(plan, look(plan, node))
             if not yes:
                 demand_yes("Change the pod network on this node?", "cni switch")

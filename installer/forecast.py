@@ -1,7 +1,8 @@
 """How long an install is going to take, roughly, phase by phase; and how long it took. Pure arithmetic.
 
 The rates are measured, and none is promised: a processor under emulation takes several times as long. The medium's own
-rate, seen while it was verified, replaces the assumed one for everything that is read from it afterwards.
+rate, seen while it was verified, replaces the assumed one for everything that is read from it afterwards; what is
+spooled is not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from installer.bundle.index import BundledImage, BundleIndex
 from installer.bundle.platform import Platform
 from installer.execute import PlannedStep, StepResult
 from installer.preflight.disk import unpacked_bytes
+from installer.reading import Reading
 from installer.steps.files import PlaceFile
 from installer.steps.images import ImportImages
 
@@ -59,24 +61,24 @@ def forecast(
     index: BundleIndex,
     platform: Platform | None,
     steps: Iterable[PlannedStep],
-    medium_bytes: int,
-    verify_seconds: float | None = None,
+    tarball_bytes: int,
+    reading: Reading,
 ) -> Phases:
-    """The phases of what ``steps`` have to do, in order; the first is reading the medium of ``medium_bytes``.
+    """The phases of what ``steps`` have to do, in order; the first is ``reading``, of the tarball of ``tarball_bytes``.
 
-    ``verify_seconds`` is how long that took, where it was done already. Nothing to do needs no medium.
+    Nothing to do needs no medium.
     """
     todo = [item for item in steps if not item.check.satisfied]
     if not todo:
         return ()
     rate = VERIFY_BYTES_PER_SECOND
-    if verify_seconds is not None and verify_seconds >= LEAST_OBSERVED_SECONDS:
-        rate = medium_bytes / verify_seconds
+    if reading.seconds is not None and reading.seconds >= LEAST_OBSERVED_SECONDS:
+        rate = reading.read_bytes / reading.seconds
     blobs = index.descriptors()
-    shrink = min(1.0, medium_bytes / max(1, sum(blob.size_bytes for blob in index.blobs)))
+    shrink = min(1.0, tarball_bytes / max(1, sum(blob.size_bytes for blob in index.blobs)))
 
     def seconds_to_read(size_bytes: int) -> float:
-        return size_bytes * shrink / rate
+        return size_bytes * shrink * reading.again / rate
 
     files = [blobs[item.step.item.blob] for item in todo if isinstance(item.step, PlaceFile)]
     read_bytes, place_bytes = sum(blob.size_bytes for blob in files), sum(map(unpacked_bytes, files))
@@ -85,7 +87,7 @@ def forecast(
     importing = max(seconds_to_read(come_bytes), come_bytes / INGEST_BYTES_PER_SECOND)
     waiting = [item.step.id for item in todo]
     return (
-        PhaseForecast("verify", medium_bytes, 0, medium_bytes / rate),
+        PhaseForecast("verify", reading.read_bytes, 0, reading.read_bytes / rate),
         PhaseForecast("files", read_bytes, place_bytes, placing),
         PhaseForecast("images", come_bytes, raw_bytes, importing + raw_bytes / UNPACK_BYTES_PER_SECOND),
         PhaseForecast("kubeadm", seconds=sum(STEP_SECONDS.get(step_id, 0.0) for step_id in waiting)),
@@ -108,12 +110,12 @@ def phase_of(step_id: str, addons: frozenset[str]) -> str:
     return "add-ons" if area in addons else "other"
 
 
-def taken(index: BundleIndex, results: Iterable[StepResult], verify_seconds: float | None) -> dict[str, float]:
+def taken(index: BundleIndex, results: Iterable[StepResult], reading: Reading) -> dict[str, float]:
     """How many seconds each phase took."""
     addons = frozenset(addon.name for addon in index.addons)
     seconds: dict[str, float] = defaultdict(float)
-    if verify_seconds is not None:
-        seconds["verify"] = verify_seconds
+    if reading.seconds is not None:
+        seconds["verify"] = reading.seconds
     for result in results:
         seconds[phase_of(result.step_id, addons)] += result.seconds
     return dict(seconds)

@@ -1,12 +1,11 @@
 """The install verb without its screen: prepare (look only), then carry out. Everything it finds goes to a report.
 
-Order matters: what can be judged cheaply comes first, the whole medium is verified before the node is judged, and the
-journal is opened only when everything is known to be well - a refusal leaves nothing behind.
+Order matters: what can be judged cheaply comes first, what the node needs of the medium is verified before the node is
+judged, and the journal is opened only when everything is known to be well - a refusal leaves nothing behind.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import installer
 from installer.addons import host_needs
 from installer.agreement import joining_config
 from installer.bundle.reader import Bundle
-from installer.bundle.verify import verify
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
 from installer.execute import (
@@ -42,6 +40,7 @@ from installer.plan import build_plan
 from installer.preflight import demand_fit, run_checks
 from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
+from installer.reading import Reading, bytes_needed, read_for
 from installer.recording import RecordingNode
 from installer.settings import DataDiskSettings, is_device
 from installer.toolcommand import ToolCommand
@@ -69,8 +68,8 @@ class Report(Protocol):
     def verifying(self, total_bytes: int) -> Callable[[int], None]:
         """The medium is about to be read; the result is called with each number of bytes read."""
 
-    def verified(self, bundle: Bundle, seconds: float) -> None:
-        """The medium is whole."""
+    def verified(self, bundle: Bundle, reading: Reading) -> None:
+        """What this node needs of the medium is whole."""
 
     def unread(self, bundle: Bundle) -> None:
         """The medium is the one this node was installed from; it is read only if something is to be done."""
@@ -81,8 +80,10 @@ class Report(Protocol):
     def preflight(self, findings: tuple[Finding, ...]) -> None:
         """What the checks say."""
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
-        """What is to be done, and roughly how long each phase of it takes."""
+    def planned(
+        self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases, reading: Reading
+    ) -> None:
+        """What is to be done, roughly how long each phase of it takes, and how often the medium is read."""
 
     def phases(self, phases: Phases, took: Mapping[str, float]) -> None:
         """The forecast beside the seconds that each phase took, as far as it was done."""
@@ -99,7 +100,7 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything an install needs to know, found by looking only. ``verify_seconds``: reading all the medium took."""
+    """Everything an install needs to know, found by looking only."""
 
     bundle: Bundle
     subject: Subject
@@ -107,13 +108,14 @@ class Prepared:
     join: JoinFile | None
     config_text: str | None
     runtime: str | None
-    verify_seconds: float | None
+    reading: Reading
 
 
-def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) -> Prepared:
+def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, spool_on: Node | None = None) -> Prepared:
     """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing.
 
-    Where this very bundle is installed already, the medium is not read yet: most likely nothing will be taken from it.
+    A slow medium is spooled ``spool_on`` the node, if one is given. Where this very bundle is installed already, it is
+    not read yet: most likely nothing will be taken from it.
     """
     join = read_join(request, bundle)
     config, config_text = read_config(view, request.config, join)
@@ -135,19 +137,17 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report) ->
     bundle.demand_installer(installer.__version__)
     bundle.demand_packing()
     address = choose_address(facts, config, request.address).address
-    is_known = facts.installed is not None and (facts.installed.state, facts.installed.identity) == (
-        "done",
-        bundle.identity,
-    )
-    verify_seconds = None if is_known else verify_medium(bundle, report)
-    if is_known:
-        report.unread(bundle)
     mtu_bytes = join.mtu_bytes if join else 0
     subject = Subject(facts, bundle.index, request.role, config, address, join is not None, mtu_bytes)
+    if facts.installed is not None and (facts.installed.state, facts.installed.identity) == ("done", bundle.identity):
+        reading = Reading(bytes_needed(bundle, subject))
+        report.unread(bundle)
+    else:
+        reading = read_for(bundle, subject, report, spool_on)
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject)
     report.preflight(findings)
-    return Prepared(bundle, subject, findings, join, config_text, request.runtime, verify_seconds)
+    return Prepared(bundle, subject, findings, join, config_text, request.runtime, reading)
 
 
 def with_data_disk(config: ClusterConfig, device: str | None) -> ClusterConfig:
@@ -181,15 +181,6 @@ def _adopted(config: ClusterConfig, facts: NodeFacts) -> ClusterConfig:
     return replace(config, containerd_root=found.root, containerd_snapshotter=found.snapshotter)
 
 
-def verify_medium(bundle: Bundle, report: Report) -> float:
-    """Reads and proves the whole medium in so many seconds; :class:`IntegrityError` names the first damage."""
-    began = time.monotonic()
-    verify(bundle, progress=report.verifying(bundle.size_bytes))
-    seconds = time.monotonic() - began
-    report.verified(bundle, seconds)
-    return seconds
-
-
 def plan_of(prepared: Prepared) -> Plan:
     """The steps for what was prepared."""
     subject = prepared.subject
@@ -213,9 +204,9 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
         plan = plan_of(prepared)
         steps = look(plan, view)
         phases = _forecast(prepared, steps)
-        report.planned(plan, steps, prepared.subject, phases)
+        report.planned(plan, steps, prepared.subject, phases, prepared.reading)
         report.dry_run(steps)
-        report.phases(phases, taken(bundle.index, (), prepared.verify_seconds))
+        report.phases(phases, taken(bundle.index, (), prepared.reading))
         demand_fit(prepared.findings, prepared.subject.node_name)
 
 
@@ -230,35 +221,35 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
     with open_bundle(request.media, node) as bundle:
-        prepared = prepare(node, request, bundle, report)
+        prepared = prepare(node, request, bundle, report, spool_on=node)
         demand_fit(prepared.findings, prepared.subject.node_name)
         plan = plan_of(prepared)
         seen = look(plan, node)
         phases = _forecast(prepared, seen)
-        report.planned(plan, seen, prepared.subject, phases)
+        report.planned(plan, seen, prepared.subject, phases, prepared.reading)
         if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
             return _as_wanted(seen, report)
-        seconds = prepared.verify_seconds
-        if seconds is None:
-            seconds = verify_medium(bundle, report)
+        reading = prepared.reading
+        if not reading.is_done:
+            reading = read_for(bundle, prepared.subject, report, node)
         fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
         with open_journal(journal_folder, "install", **fields) as journal:
             recording = RecordingNode(node, journal)
             _note_state(recording, prepared, "started")
             results = Executor(recording, listener(journal, report)).run(plan)
             _note_state(recording, prepared, "done")
-            report.phases(phases, taken(bundle.index, results, seconds))
+            report.phases(phases, taken(bundle.index, results, reading))
             return results
 
 
 def _forecast(prepared: Prepared, steps: tuple[PlannedStep, ...]) -> Phases:
     bundle, platform = prepared.bundle, prepared.subject.facts.platform
-    return forecast(bundle.index, platform, steps, bundle.size_bytes, prepared.verify_seconds)
+    return forecast(bundle.index, platform, steps, bundle.size_bytes, prepared.reading)
 
 
 def _is_known(view: NodeView, prepared: Prepared) -> bool:
     """Whether the record on the node says all of this already."""
-    return prepared.verify_seconds is None and saved_config(view) == prepared.config_text
+    return not prepared.reading.is_done and saved_config(view) == prepared.config_text
 
 
 def _as_wanted(seen: tuple[PlannedStep, ...], report: Report) -> tuple[StepResult, ...]:

@@ -14,11 +14,12 @@ import shutil
 import signal
 import stat as stat_bits
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from installer.bundle.digest import Digest
 from installer.errors import OperatorError
@@ -230,6 +231,13 @@ class LocalNode(LocalView):
                 place.rmdir()
         except OSError as error:
             raise os_error("cannot remove a folder", path, error) from error
+
+    def unnamed_file(self, path: str) -> BinaryIO:
+        """See :class:`~installer.node.Node`."""
+        place = self._at(path)
+        while not place.is_dir():
+            place = place.parent
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=place, buffering=0))
 
     def run(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from installer.bundle.digest import Digest
 from installer.errors import CommandError
@@ -140,6 +140,11 @@ class Node(NodeView, Protocol):
         """Removes a folder with everything in it; no content is kept of it.
 
         A mount point inside stops it; a folder that is one itself is emptied and stays.
+        """
+
+    def unnamed_file(self, path: str) -> BinaryIO:
+        """A file without a name on the file system that ``path`` is or would be on: gone once it is closed, or this
+        process ends. No change of the machine, so it is in no journal. Raises :class:`OSError`.
         """
 
     def run(

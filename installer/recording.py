@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from installer.bundle.digest import Digest
 from installer.errors import CommandError
@@ -112,6 +112,10 @@ class RecordingNode:
         """See :class:`~installer.node.Node`; the content is not kept."""
         self._journal.record("change", act="remove tree", path=path)
         self._node.remove_tree(path)
+
+    def unnamed_file(self, path: str) -> BinaryIO:
+        """See :class:`~installer.node.Node`."""
+        return self._node.unnamed_file(path)
 
     def run(
         self,

@@ -18,6 +18,7 @@ from installer.join import JoinFile, spoken_time
 from installer.node import NodeView
 from installer.preflight.disk import disk_of, image_bytes
 from installer.preflight.finding import Finding, Subject
+from installer.reading import Reading
 from installer.status import Status
 from installer.wording import COLUMNS, count, duration, folded, rough, size
 
@@ -47,10 +48,11 @@ class TextReport:
         advance, self._close_meter = self._meter(total_bytes)
         return advance
 
-    def verified(self, bundle: Bundle, seconds: float) -> None:
+    def verified(self, bundle: Bundle, reading: Reading) -> None:
         """See :class:`~installer.install.Report`."""
         self._close_meter()
-        self._line("bundle", f"{_named(bundle)}  verified {size(bundle.size_bytes)} in {duration(seconds)}")
+        took = duration(reading.seconds or 0.0)
+        self._line("bundle", f"{_named(bundle)}  verified {size(reading.read_bytes)} in {took}")
 
     def unread(self, bundle: Bundle) -> None:
         """See :class:`~installer.install.Report`."""
@@ -73,7 +75,9 @@ class TextReport:
             if finding.fix:
                 self._fold(f"{'':<23}", finding.fix)
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
+    def planned(
+        self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases, reading: Reading
+    ) -> None:
         """See :class:`~installer.install.Report`."""
         wanted = sum(1 for item in steps if item.check.satisfied)
         parts = [count(len(steps), "step"), f"{wanted} already as wanted"]
@@ -86,6 +90,8 @@ class TextReport:
         if phases:
             parts.append(f"about {rough(left_seconds(phases))}")
         self._line("plan", ", ".join(parts))
+        if phases and reading.is_done:
+            self._line("medium", reading.words())
         for note in plan.notes:
             self._line("", note)
 
@@ -150,9 +156,9 @@ class JsonReport:
         self.emit("verifying", total_bytes=total_bytes)
         return lambda _read: None
 
-    def verified(self, bundle: Bundle, seconds: float) -> None:
+    def verified(self, bundle: Bundle, reading: Reading) -> None:
         """See :class:`~installer.install.Report`."""
-        self._bundle(bundle, verified=True, seconds=round(seconds, 3))
+        self._bundle(bundle, verified=True, seconds=round(reading.seconds or 0.0, 3), reading=asdict(reading))
 
     def unread(self, bundle: Bundle) -> None:
         """See :class:`~installer.install.Report`."""
@@ -171,10 +177,12 @@ class JsonReport:
         """See :class:`~installer.install.Report`."""
         self.emit("preflight", findings=[finding.to_dict() for finding in findings])
 
-    def planned(self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases) -> None:
+    def planned(
+        self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases, reading: Reading
+    ) -> None:
         """See :class:`~installer.install.Report`."""
         found = {"steps": _planned(steps), "forecast": [asdict(phase) for phase in phases]}
-        self.emit("plan", role=subject.role, notes=list(plan.notes), **found)
+        self.emit("plan", role=subject.role, notes=list(plan.notes), reading=asdict(reading), **found)
 
     def phases(self, phases: Phases, took: Mapping[str, float]) -> None:
         """See :class:`~installer.install.Report`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from installer.bundle.dense import packed, packed_manifest
@@ -24,17 +24,19 @@ class Content(Protocol):
     def index(self) -> BundleIndex:
         """What the bundle holds."""
 
-    def chunks(self, digest: Digest, /) -> Iterator[bytes]:
-        """A blob's content piece by piece, verified at its end."""
+    def chunks(self, digest: Digest, later: Collection[Digest], /) -> Iterator[bytes]:
+        """A blob's content piece by piece, verified at its end, and what blobs are wanted later."""
 
 
 class DenseTar:
-    """Streams images of ``bundle`` for a node that is one of ``platforms``."""
+    """Streams images of ``bundle`` for a node that is one of ``platforms``; the blobs in ``later`` are wanted again."""
 
-    def __init__(self, bundle: Content, platforms: tuple[Platform, ...]) -> None:
+    def __init__(self, bundle: Content, platforms: tuple[Platform, ...], later: Collection[Digest] = ()) -> None:
         self._bundle = bundle
         self._index = bundle.index
         self._platforms = platforms
+        self._later = later
+        self._documents: dict[Digest, bytes] = {}
 
     def parts(self, images: tuple[BundledImage, ...]) -> Iterator[bytes]:
         """The documents, manifests and configs, then each layer once, in the order in which the bundle holds them."""
@@ -75,7 +77,7 @@ class DenseTar:
         size_bytes = layer.packed_size_bytes
         yield tar_header(blob_name(layer.packed_digest), size_bytes, self._index.created_seconds)
         digest = hashlib.sha256()
-        for piece in packed(self._bundle.chunks(layer.diff_id)):
+        for piece in packed(self._bundle.chunks(layer.diff_id, self._later)):
             digest.update(piece)
             yield piece
         got = f"sha256:{digest.hexdigest()}"
@@ -90,4 +92,7 @@ class DenseTar:
         yield padding(size_bytes)
 
     def _bytes(self, digest: Digest) -> bytes:
-        return b"".join(self._bundle.chunks(digest))
+        """A manifest or a config, which is wanted twice and read once."""
+        if digest not in self._documents:
+            self._documents[digest] = b"".join(self._bundle.chunks(digest, self._later))
+        return self._documents[digest]

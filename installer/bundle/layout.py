@@ -11,6 +11,7 @@ compressed in long frames instead, of all members together that nodes of the sam
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -125,6 +126,11 @@ class Layout:
     def members(self) -> tuple[Member, ...]:
         """Every member, in order."""
         return tuple(member for section in self.sections for member in section.members)
+
+    def section_of(self, member: Member) -> Section:
+        """The section that a member is compressed in."""
+        number = bisect_right(self.sections, member.offset_bytes, key=lambda section: section.members[0].offset_bytes)
+        return self.sections[number - 1]
 
     @property
     def size_bytes(self) -> int:

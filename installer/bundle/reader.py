@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -34,6 +34,7 @@ from installer.bundle.layout import (
 from installer.bundle.ordered import ordered_map
 from installer.bundle.platform import Platform
 from installer.bundle.seekable import Frame, LongFrame
+from installer.bundle.spool import Spool
 
 TARBALL_SUFFIX = ".tar.zst"
 _READ_AHEAD_JOBS = 2
@@ -49,6 +50,8 @@ class Bundle:
         self.path = path
         self.folder = folder
         self.size_bytes = path.stat().st_size
+        self._spool: Spool | None = None
+        self._wanted: set[Digest] = set()  # of what is spooled
         self._resting: list[LongFrame] = []  # where the last reading ended; taken out while it is in use
         try:
             self.frames = seekable.parse_table(stream, self.size_bytes, str(path))
@@ -97,8 +100,14 @@ class Bundle:
         self.close()
 
     def close(self) -> None:
-        """Closes the tarball."""
+        """Closes the tarball, and gives back what is spooled."""
         self._stream.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def read_through(self, spool: Spool, wanted: Collection[Digest]) -> None:
+        """From now on ``spool`` keeps what the medium is slow to give, until the blobs in ``wanted`` were read."""
+        self._spool, self._wanted = spool, set(wanted)
 
     def demand_platform(self, platform: Platform) -> None:
         """Raises :class:`InputError` when the bundle, whole as it is, is for other machines."""
@@ -140,24 +149,35 @@ class Bundle:
         except KeyError:
             raise FormatError("the bundle has no such blob", where=str(self.path), wanted=digest) from None
 
-    def chunks(self, digest: Digest) -> Iterator[bytes]:
-        """A blob's content piece by piece (at most 4 MiB each); :class:`IntegrityError` at its end if it differs."""
-        return self._content(self.member(digest))
+    def chunks(self, digest: Digest, later: Collection[Digest] = ()) -> Iterator[bytes]:
+        """A blob's content piece by piece (at most 4 MiB each); :class:`IntegrityError` at its end if it differs.
 
-    def oci_tar(self, images: Iterable[BundledImage], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
+        What is spooled of it is given back after that, unless it is among the blobs that are wanted ``later``.
+        """
+        member = self.member(digest)
+        yield from self._content(member)
+        self._give_back(member, later)
+
+    def oci_tar(
+        self, images: Iterable[BundledImage], platforms: tuple[Platform, ...], later: Iterable[BundledImage] = ()
+    ) -> Iterator[bytes]:
         """An uncompressed OCI layout as a tar stream: only ``images`` and the blobs of ``platforms``, verified.
 
         Image indexes are passed on as they are, so digests hold; blobs come in the tarball's order, each once. Of a
-        dense bundle a node gets manifests of its own (:mod:`dense`), and no indexes.
+        dense bundle a node gets manifests of its own (:mod:`dense`), and no indexes. Images that come ``later`` may
+        share blobs with these.
         """
         chosen = tuple(images)
+        wanted_later = {digest for image in later for digest in self.index.held(image, platforms)}
         if self.index.layers:
-            yield from DenseTar(self, platforms).parts(chosen)
+            yield from DenseTar(self, platforms, wanted_later).parts(chosen)
         else:
-            yield from self._tar_as_held(chosen, platforms)
+            yield from self._tar_as_held(chosen, platforms, wanted_later)
         yield END
 
-    def _tar_as_held(self, images: tuple[BundledImage, ...], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
+    def _tar_as_held(
+        self, images: tuple[BundledImage, ...], platforms: tuple[Platform, ...], later: Collection[Digest]
+    ) -> Iterator[bytes]:
         blobs = self.index.descriptors()
         wanted = {
             digest
@@ -170,12 +190,18 @@ class Bundle:
             if blob.digest in wanted:
                 member = self.member(blob.digest)
                 yield member.header
-                yield from self._content(member)
+                yield from self.chunks(blob.digest, later)
                 yield member.padding
 
     def read_frame(self, frame: Frame) -> bytes:
         """A frame's bytes as they are in the file."""
-        return seekable.read_at(self._stream, frame.offset_bytes, frame.compressed_bytes, str(self.path))
+        return self._read(frame.offset_bytes, frame.compressed_bytes)
+
+    def _read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        def medium() -> bytes:
+            return seekable.read_at(self._stream, offset_bytes, length_bytes, str(self.path))
+
+        return medium() if self._spool is None else self._spool.read(offset_bytes, length_bytes, medium)
 
     def read_tail(self) -> bytes:
         """The seek table's bytes."""
@@ -193,6 +219,16 @@ class Bundle:
             raise IntegrityError(
                 "wrong bytes", where=where, wanted=member.digest, got=got, next_step=diagnose.COPY_AGAIN
             )
+
+    def _give_back(self, member: Member, later: Collection[Digest]) -> None:
+        """The member is not wanted again, and so none of its frames is in which no other member is."""
+        if self._spool is None or member.digest in later:
+            return
+        self._wanted.discard(member.digest)
+        others = [other for other in self.layout.section_of(member).members if other.digest in self._wanted]
+        for frame in seekable.frames_of(self.frames, member.offset_bytes, member.stored_bytes):
+            if not any(frame.overlaps(other.offset_bytes, other.stored_bytes) for other in others):
+                self._spool.taken(frame.offset_bytes, frame.compressed_bytes)
 
     def _span(self, start_bytes: int, length_bytes: int, where: str) -> Iterator[bytes]:
         """A part of the uncompressed stream, piece by piece; the next pieces are read meanwhile."""
@@ -242,7 +278,7 @@ class Bundle:
         """A long frame from its beginning; ``passing`` gets its bytes in the file as they are read."""
 
         def read(offset_bytes: int, length_bytes: int) -> bytes:
-            data = seekable.read_at(self._stream, offset_bytes, length_bytes, str(self.path))
+            data = self._read(offset_bytes, length_bytes)
             passing(data)
             return data
 

@@ -57,6 +57,10 @@ class Frame:
         """Whether it is read through instead of decompressed whole."""
         return self.length_bytes > MAXIMUM_SMALL_BYTES
 
+    def overlaps(self, start_bytes: int, length_bytes: int) -> bool:
+        """Whether it holds a part of these ``length_bytes`` of the uncompressed stream."""
+        return self.start_bytes < start_bytes + length_bytes and start_bytes < self.end_bytes
+
 
 def table_bytes(sizes: Sequence[tuple[int, int]]) -> bytes:
     """The seek table for frames of (compressed, uncompressed) sizes."""

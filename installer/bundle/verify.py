@@ -1,7 +1,8 @@
-"""Verifies a whole media set in one pass over its bytes: sums, index, and each member as it is read.
+"""Verifies a media set in one pass over its bytes, all of it or what is needed: sums, index, and each member.
 
-The tarball's own SHA-256 is taken from the same read that feeds the members, so a slow medium is read once. A damaged
-member is named as soon as it is found; what only the sums can see (a rewritten seek table) is found at the end.
+The tarball's own SHA-256 is taken from the same read that feeds the members. A damaged member is named as soon as it is
+found; what only the sums can see (a rewritten seek table) is found at the end. Where only a part is read, the sums
+still speak for it: they have the index's digest, and the index has each member's.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import contextlib
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from installer.bundle import diagnose, seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError
-from installer.bundle.layout import END, Member, piece_sizes
+from installer.bundle.layout import END, INDEX_NAME, Member, piece_sizes
 from installer.bundle.ordered import SideDigest, ordered_map
 from installer.bundle.reader import Bundle
 from installer.bundle.seekable import Frame, LongFrame
@@ -28,30 +29,70 @@ _CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Verified:
-    """What was proven. ``summed`` are the files whose sums hold (none for a tarball alone); ``unexpected`` are names
-    in the folder that ``SHA256SUMS`` does not have: nothing reads them, and an operator may want to know.
+    """What was proven. ``read_bytes`` of the medium were read; ``members`` of the tarball are whole, and so are the
+    files in ``summed`` (none for a tarball alone, and not the tarball where only a part of it was read). ``unexpected``
+    are names in the folder that ``SHA256SUMS`` does not have: nothing reads them, and an operator may want to know.
     """
 
     identity: Digest
-    size_bytes: int
+    read_bytes: int
     members: int
     summed: tuple[str, ...]
     unexpected: tuple[str, ...]
 
 
-def verify(bundle: Bundle, *, jobs: int = 4, progress: Callable[[int], None] = lambda _bytes: None) -> Verified:
-    """Reads everything; :class:`IntegrityError` names the first thing that is missing or damaged.
+@dataclass(frozen=True)
+class Portion:
+    """What of a tarball is read: ``members`` and the frames that hold them. ``is_whole`` with the seek table, too."""
+
+    members: tuple[Member, ...]
+    frames: tuple[Frame, ...]
+    is_whole: bool
+
+    @classmethod
+    def of(cls, bundle: Bundle, needed: Collection[Digest] | None) -> Portion:
+        """The portion with the blobs in ``needed`` and what is compressed together with them; ``None``: everything."""
+        if needed is None:
+            return cls(bundle.layout.members, bundle.frames, is_whole=True)
+        members: list[Member] = []
+        frames: list[Frame] = []
+        first = 0
+        for section in bundle.layout.sections:
+            if any(member.digest in needed for member in section.members):
+                members += section.members
+                frames += bundle.frames[first : first + section.frames]
+            first += section.frames
+        return cls(tuple(members), tuple(frames), is_whole=False)
+
+    def read_bytes(self, bundle: Bundle) -> int:
+        """How many bytes of the tarball that is."""
+        return bundle.size_bytes if self.is_whole else sum(frame.compressed_bytes for frame in self.frames)
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    needed: Collection[Digest] | None = None,
+    jobs: int = 4,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Verified:
+    """Reads everything, or of the tarball only the blobs in ``needed``; :class:`IntegrityError` names the first thing
+    that is missing or damaged.
 
     ``progress`` is called with the number of bytes read since its last call.
     """
     sums = read_sums(bundle.folder) if bundle.folder else {}
     unexpected = _compare_names(bundle.folder, sums, bundle.path.name) if bundle.folder else ()
+    if sums:
+        _demand_identity(bundle, sums[INDEX_NAME])
+    read_bytes = 0
     for name, digest in sums.items():
         if bundle.folder and name != bundle.path.name:
-            _verify_file(bundle.folder / name, digest, progress)
-    got = _verify_tarball(bundle, jobs, progress)
+            read_bytes += _verify_file(bundle.folder / name, digest, progress)
+    portion = Portion.of(bundle, needed)
+    got = _verify_tarball(bundle, portion, jobs, progress)
     wanted = sums.get(bundle.path.name, got)
-    if got != wanted:
+    if portion.is_whole and got != wanted:
         raise IntegrityError(
             "the tarball is not the one that SHA256SUMS lists, although each of its members is whole",
             where=str(bundle.path),
@@ -59,7 +100,29 @@ def verify(bundle: Bundle, *, jobs: int = 4, progress: Callable[[int], None] = l
             got=got,
             next_step=diagnose.COPY_AGAIN,
         )
-    return Verified(bundle.identity, bundle.size_bytes, len(bundle.layout.members), tuple(sorted(sums)), unexpected)
+    summed = set(sums) - (set() if portion.is_whole else {bundle.path.name})
+    read_bytes += portion.read_bytes(bundle)
+    return Verified(bundle.identity, read_bytes, len(portion.members), tuple(sorted(summed)), unexpected)
+
+
+def bytes_to_read(bundle: Bundle, needed: Collection[Digest] | None = None) -> int:
+    """How much :func:`verify` is going to read."""
+    beside = 0
+    if bundle.folder:
+        names = set(read_sums(bundle.folder)) - {bundle.path.name}
+        beside = sum(entry.stat().st_size for entry in bundle.folder.iterdir() if entry.name in names)
+    return beside + Portion.of(bundle, needed).read_bytes(bundle)
+
+
+def _demand_identity(bundle: Bundle, wanted: Digest) -> None:
+    if bundle.identity != wanted:
+        raise IntegrityError(
+            f"the tarball is of another bundle than the one that {SUMS_NAME} is of",
+            where=str(bundle.path),
+            wanted=f"identity {wanted}",
+            got=bundle.identity,
+            next_step=diagnose.COPY_AGAIN,
+        )
 
 
 def _compare_names(folder: Path, sums: dict[str, Digest], tarball: str) -> tuple[str, ...]:
@@ -73,23 +136,27 @@ def _compare_names(folder: Path, sums: dict[str, Digest], tarball: str) -> tuple
             got=f"all but {', '.join(missing)}",
             next_step="copy the missing files again",
         )
-    if tarball not in sums:
-        raise IntegrityError(
-            f"{SUMS_NAME} does not list the tarball",
-            where=str(folder / SUMS_NAME),
-            wanted=tarball,
-            got=", ".join(sorted(sums)),
-            next_step=diagnose.COPY_AGAIN,
-        )
+    for name in (tarball, INDEX_NAME):
+        if name not in sums:
+            raise IntegrityError(
+                f"{SUMS_NAME} does not list {name}",
+                where=str(folder / SUMS_NAME),
+                wanted=name,
+                got=", ".join(sorted(sums)),
+                next_step=diagnose.COPY_AGAIN,
+            )
     return tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
 
 
-def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) -> None:
+def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) -> int:
+    """The number of bytes in it."""
+    size_bytes = 0
     digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
             while data := stream.read(_CHUNK_BYTES):
                 digest.update(data)
+                size_bytes += len(data)
                 progress(len(data))
     except OSError as error:
         raise IntegrityError(
@@ -100,29 +167,32 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
         raise IntegrityError(
             f"{path.name} is damaged", where=str(path), wanted=wanted, got=got, next_step="copy this file again"
         )
+    return size_bytes
 
 
-def _verify_tarball(bundle: Bundle, jobs: int, progress: Callable[[int], None]) -> Digest:
-    """Every header, content and padding byte; returns the digest of the file."""
+def _verify_tarball(bundle: Bundle, portion: Portion, jobs: int, progress: Callable[[int], None]) -> Digest:
+    """Every header, content and padding byte of ``portion``; returns the digest of the bytes read."""
     with SideDigest() as whole:
 
         def passing(data: bytes) -> None:
-            whole.update(data)
+            if portion.is_whole:
+                whole.update(data)
             progress(len(data))
 
-        with contextlib.closing(_pieces(bundle, jobs, passing)) as pieces:
+        with contextlib.closing(_pieces(bundle, portion.frames, jobs, passing)) as pieces:
             stream = _Stream(pieces)
-            for member in bundle.layout.members:
+            for member in portion.members:
                 _verify_member(bundle, member, stream)
             end = _end(bundle, stream)
-        if end != END:
+        if end != (END if portion.is_whole else b""):
             raise IntegrityError(
                 "the tarball does not end as it should",
                 where=str(bundle.path),
                 wanted="two blocks of zeros",
                 next_step=diagnose.COPY_AGAIN,
             )
-        passing(bundle.read_tail())
+        if portion.is_whole:
+            passing(bundle.read_tail())
         return whole.digest()
 
 
@@ -134,21 +204,23 @@ class _DamagedFrameError(IntegrityError):
         self.frame = frame
 
 
-def _pieces(bundle: Bundle, jobs: int, passing: Callable[[bytes], None]) -> Generator[bytes, None, None]:
-    """The uncompressed stream. ``passing`` gets every byte of the frames, in the file's order."""
+def _pieces(
+    bundle: Bundle, frames: Iterable[Frame], jobs: int, passing: Callable[[bytes], None]
+) -> Generator[bytes, None, None]:
+    """The uncompressed stream of ``frames``. ``passing`` gets every byte of them, in the file's order."""
 
     def read(frame: Frame) -> tuple[Frame, bytes]:
         data = bundle.read_frame(frame)
         passing(data)
         return frame, data
 
-    for is_long, frames in itertools.groupby(bundle.frames, key=lambda frame: frame.is_long):
+    for is_long, alike in itertools.groupby(frames, key=lambda frame: frame.is_long):
         if is_long:
-            for frame in frames:
+            for frame in alike:
                 reader = bundle.long_frame(frame, passing)
                 yield from ordered_map(functools.partial(_next, reader), piece_sizes(frame.length_bytes), jobs=1)
         else:
-            yield from ordered_map(_content, map(read, frames), jobs=jobs)
+            yield from ordered_map(_content, map(read, alike), jobs=jobs)
 
 
 def _next(reader: LongFrame, length_bytes: int) -> bytes:

@@ -20,5 +20,10 @@ class BundleContent(Protocol):
     def chunks(self, digest: Digest) -> Iterator[bytes]:
         """A blob's content piece by piece; :class:`IntegrityError` at its end if the bytes are not the blob's."""
 
-    def oci_tar(self, images: Iterable[BundledImage], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
-        """An OCI layout with these images for these platforms as an uncompressed tar, streamed."""
+    def oci_tar(
+        self, images: Iterable[BundledImage], platforms: tuple[Platform, ...], later: Iterable[BundledImage] = ()
+    ) -> Iterator[bytes]:
+        """An OCI layout with these images for these platforms as an uncompressed tar, streamed.
+
+        The images that are asked for ``later`` may share blobs with these.
+        """

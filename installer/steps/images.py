@@ -60,9 +60,9 @@ class ImportImages:
         rest = [image for image in lacking if image.reference != pause]
         if not recorded_pins(node) >= pinned_names(self.images):
             record_pins(node, recorded_pins(node) | pinned_names(self.images))
-        for group in (first, rest):
+        for group, later in ((first, rest), (rest, [])):
             if group:
-                self._import(node, group)
+                self._import(node, group, later)
         for name in unpinned_names([image for image in self.images if image not in lacking], stored):
             self.store.pin(node, name)
         return f"{count(len(lacking), 'image')}, {size(self._size_bytes(lacking))}, pinned"
@@ -73,10 +73,10 @@ class ImportImages:
             sizes |= stored_sizes(self.bundle.index, image, self.platform)
         return sum(sizes.values())
 
-    def _import(self, node: Node, images: Sequence[BundledImage]) -> None:
+    def _import(self, node: Node, images: Sequence[BundledImage], later: Sequence[BundledImage]) -> None:
         """Streams ``images`` and pins every name at once: a fresh name has no pin, and there is nothing to ask."""
         timeout_seconds = _SECONDS_AT_LEAST + self._size_bytes(images) / _SLOWEST_BYTES_PER_SECOND
-        tar = self.bundle.oci_tar(images, (self.platform,))
+        tar = self.bundle.oci_tar(images, (self.platform,), later)
         self.store.import_tar(node, tar, timeout_seconds=timeout_seconds)
         for image in images:
             for name in image.names():

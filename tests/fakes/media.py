@@ -33,6 +33,7 @@ def media_set(folder: Path, bundle: SmallBundle | None = None) -> Path:
     with (folder / name).open("w+b") as out:
         write_tarball(bundle.index, _Blobs(bundle), out, jobs=1)
     (folder / "install").write_bytes(INSTALL)
-    sums = {path: Digest.of((folder / path).read_bytes()).hex for path in ("install", name)}
+    (folder / "bundle.json").write_bytes(bundle.index.to_bytes())
+    sums = {path: Digest.of((folder / path).read_bytes()).hex for path in ("install", "bundle.json", name)}
     (folder / "SHA256SUMS").write_text("".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items())))
     return folder

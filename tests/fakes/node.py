@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
+from typing import BinaryIO, cast
 
 from installer.bundle.digest import Digest
 from installer.errors import IntegrityError, OperatorError
@@ -196,6 +198,11 @@ class FakeNode:
         stays = self._is_mount_point(path)  # what is mounted there is emptied, and the kernel keeps the folder
         for other in [name for name in self._entries if (name == path and not stays) or name.startswith(path + "/")]:
             del self._entries[other]
+
+    def unnamed_file(self, path: str) -> BinaryIO:
+        """See :class:`~installer.node.Node`; a real one, as it is read by its descriptor."""
+        _clean(path)
+        return cast("BinaryIO", TemporaryFile(buffering=0))
 
     def run(
         self,

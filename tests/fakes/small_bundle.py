@@ -38,8 +38,11 @@ class SmallBundle:
         data = self.blobs[digest]
         yield from (data[start : start + 1000] for start in range(0, len(data), 1000))
 
-    def oci_tar(self, images: Iterable[BundledImage], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
-        """An OCI layout of ``images``."""
+    def oci_tar(
+        self, images: Iterable[BundledImage], platforms: tuple[Platform, ...], later: Iterable[BundledImage] = ()
+    ) -> Iterator[bytes]:
+        """An OCI layout of ``images``; what comes later makes no difference in memory."""
+        del later
         chosen = tuple(images)
         descriptors = self.index.descriptors()
         entries = [

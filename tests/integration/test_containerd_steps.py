@@ -79,8 +79,10 @@ def test_a_missing_name_and_a_missing_pin_are_mended(lab: ContainerdLab, node: L
 class _Damaged(SmallBundle):
     """A medium that turns out to be damaged while an image streams."""
 
-    def oci_tar(self, images: Iterable[BundledImage], platforms: tuple[Platform, ...]) -> Iterator[bytes]:
-        tar = b"".join(super().oci_tar(images, platforms))
+    def oci_tar(
+        self, images: Iterable[BundledImage], platforms: tuple[Platform, ...], later: Iterable[BundledImage] = ()
+    ) -> Iterator[bytes]:
+        tar = b"".join(super().oci_tar(images, platforms, later))
         yield tar[: len(tar) // 2]
         raise IntegrityError("wrong bytes", where="part 3 of 5")
 

@@ -48,6 +48,7 @@ def run(*command: str, cwd: Path | None = None, stdin: bytes | None = None) -> s
 
 def test_stock_tools_check_it_before_any_of_our_code_runs(media: MediaSet) -> None:
     assert run("sha256sum", "-c", "SHA256SUMS", cwd=media.folder).splitlines() == [
+        "bundle.json: OK",
         "install: OK",
         f"{media.tarball.name}: OK",
     ]
@@ -110,7 +111,7 @@ from installer.bundle.verify import verify
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open_media_set(Path(sys.argv[1])) as bundle:
     if sys.argv[2] == "verify":
-        size_bytes = verify(bundle, jobs=4).size_bytes
+        size_bytes = verify(bundle, jobs=4).read_bytes
     else:
         size_bytes = sum(len(chunk) for chunk in bundle.chunks(bundle.index.files[0].blob))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, size_bytes)

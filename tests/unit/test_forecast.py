@@ -23,6 +23,7 @@ from installer.forecast import (
     phase_of,
     taken,
 )
+from installer.reading import Reading
 from installer.report import phase_lines
 from tests.fakes.addons import CILIUM
 from tests.fakes.desk import Desk
@@ -53,10 +54,13 @@ def steps_of(bundle: SmallBundle) -> tuple[PlannedStep, ...]:
     return look(cp_plan(bundle, ClusterConfig(kube_proxy_mode="none")), Machine().node)
 
 
-def made(medium_bytes: int = 10**9, verify_seconds: float | None = None, bundle: SmallBundle = BUNDLE) -> Phases:
+UNREAD = Reading(10**9)
+
+
+def made(reading: Reading = UNREAD, bundle: SmallBundle = BUNDLE) -> Phases:
     """The forecast for a control plane on a fresh machine."""
     found = larger(bundle)
-    return forecast(found.index, PLATFORM, steps_of(found), medium_bytes, verify_seconds)
+    return forecast(found.index, PLATFORM, steps_of(found), reading.read_bytes, reading)
 
 
 def seconds_of(phases: Phases) -> dict[str, float]:
@@ -90,20 +94,27 @@ def test_the_images_are_those_of_this_role_and_platform() -> None:
 
 
 def test_the_medium_s_own_rate_holds_for_what_is_read_from_it_afterwards() -> None:
-    slow, slower = seconds_of(made(10**9, 50.0)), seconds_of(made(10**9, 100.0))
+    slow, slower = seconds_of(made(Reading(10**9, 50.0))), seconds_of(made(Reading(10**9, 100.0)))
     assert (slow["verify"], slower["verify"]) == (50.0, 100.0)
     assert slower["images"] > slow["images"] > seconds_of(made())["images"]
-    assert seconds_of(made(10**9, 9000.0))["files"] > slow["files"]
+    assert seconds_of(made(Reading(10**9, 9000.0)))["files"] > slow["files"]
     assert slower["kubeadm"] == slow["kubeadm"]
 
 
+def test_what_is_spooled_is_not_waited_for_again() -> None:
+    slow = seconds_of(made(Reading(10**9, 9000.0, 9000.0, slow_bytes=10**9)))
+    spooled = seconds_of(made(Reading(10**9, 9000.0, 9000.0, slow_bytes=10**9, spooled_bytes=10**9, mount="/")))
+    assert spooled["verify"] == slow["verify"]
+    assert (spooled["files"], spooled["images"]) < (slow["files"] / 10, slow["images"] / 10)
+
+
 def test_a_medium_read_in_no_time_says_nothing_about_its_rate() -> None:
-    assert seconds_of(made(10**6, 0.001)) == seconds_of(made(10**6))
+    assert seconds_of(made(Reading(10**6, 0.001))) == seconds_of(made(Reading(10**6)))
 
 
 def test_a_fast_medium_makes_nothing_faster_than_the_node() -> None:
-    assert seconds_of(made(10**9, 0.25))["images"] <= seconds_of(made())["images"]
-    assert seconds_of(made(10**9, 0.25))["images"] >= max(
+    assert seconds_of(made(Reading(10**9, 0.25)))["images"] <= seconds_of(made())["images"]
+    assert seconds_of(made(Reading(10**9, 0.25)))["images"] >= max(
         phase.read_bytes / INGEST_BYTES_PER_SECOND for phase in made() if phase.name == "images"
     )
 
@@ -111,13 +122,13 @@ def test_a_fast_medium_makes_nothing_faster_than_the_node() -> None:
 def test_nothing_to_do_has_no_forecast() -> None:
     steps = steps_of(BUNDLE)
     done = tuple(replace(item, check=replace(item.check, satisfied=True)) for item in steps)
-    assert forecast(BUNDLE.index, PLATFORM, done, 10**9) == ()
+    assert forecast(BUNDLE.index, PLATFORM, done, 10**9, Reading(10**9)) == ()
 
 
 def test_what_is_there_already_is_not_counted() -> None:
     steps = steps_of(larger(BUNDLE))
     rest = tuple(replace(item, check=replace(item.check, satisfied=item.step.id != "kubeadm/init")) for item in steps)
-    phases = forecast(larger(BUNDLE).index, PLATFORM, rest, 10**9)
+    phases = forecast(larger(BUNDLE).index, PLATFORM, rest, 10**9, Reading(10**9))
     assert left_seconds(phases) == STEP_SECONDS["kubeadm/init"]
 
 
@@ -133,7 +144,7 @@ def test_steps_are_counted_under_the_phase_they_are_forecast_in() -> None:
         "cilium/ready": "add-ons",
     }
     results = [StepResult("files/a", "changed", "", 1.5), StepResult("files/b", "changed", "", 2.0)]
-    assert taken(BUNDLE.index, results, 4.0) == {"verify": 4.0, "files": 3.5}
+    assert taken(BUNDLE.index, results, Reading(10**9, 4.0)) == {"verify": 4.0, "files": 3.5}
 
 
 PHASES = (

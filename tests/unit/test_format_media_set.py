@@ -24,7 +24,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, InputError, IntegrityError
 from installer.bundle.layout import Layout, padding, tar_header
 from installer.bundle.reader import open_media_set
-from installer.bundle.sums import parse_sums
+from installer.bundle.sums import parse_sums, sums_text
 from installer.bundle.verify import Verified, verify
 from tests.fakes.images import AMD64, ARM64, Parts, small_parts
 
@@ -56,11 +56,13 @@ def test_a_whole_media_set_is_proven(media: MediaSet, parts: Parts) -> None:
     with open_media_set(media.folder) as bundle:
         result = verify(bundle, progress=seen.append)
         assert bundle.identity == media.identity == Digest.of(bundle.index.to_bytes())
-    assert result.summed == ("install", media.tarball.name)
+    assert result.summed == ("bundle.json", "install", media.tarball.name)
     assert result.unexpected == ()
     assert result.members == 3 + len(parts.descriptors)
-    assert sum(seen) == media.tarball.stat().st_size + len(INSTALL)
-    assert sorted(entry.name for entry in media.folder.iterdir()) == ["SHA256SUMS", "install", media.tarball.name]
+    index_bytes = (media.folder / "bundle.json").stat().st_size
+    assert sum(seen) == result.read_bytes == media.tarball.stat().st_size + len(INSTALL) + index_bytes
+    names = sorted(entry.name for entry in media.folder.iterdir())
+    assert names == ["SHA256SUMS", "bundle.json", "install", media.tarball.name]
     assert [entry.name for entry in media.folder.parent.iterdir() if entry.name.startswith(".")] == []
 
 
@@ -143,8 +145,8 @@ def test_other_content_in_a_good_frame_is_named_with_both_digests(parts: Parts, 
         index = bundle.index
     with media.tarball.open("wb") as stream:
         packed = write_tarball(index, Trusting(), stream, jobs=1)
-    sums = media.folder / "SHA256SUMS"
-    sums.write_text(f"{packed.digest.hex}  {media.tarball.name}\n")
+    sums = {media.tarball.name: packed.digest, "bundle.json": media.identity}
+    (media.folder / "SHA256SUMS").write_text(sums_text(sums))
     with pytest.raises(IntegrityError) as caught:
         check(media.folder)
     assert (caught.value.wanted, caught.value.got) == (victim, Digest.of(evil))

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from installer import cli
+from installer.bundle.reader import open_media_set
+from installer.bundle.verify import Portion
 from installer.join import JoinFile
 from tests.fakes.debian import ADDRESS, addresses
 from tests.fakes.desk import TOKEN_VALID, Desk
+from tests.fakes.small_bundle import PLATFORM
 
 
 def _not_root(desk: Desk) -> None:
@@ -42,9 +45,12 @@ def _nothing(_desk: Desk) -> None:
 
 
 def _flipped(desk: Desk) -> None:
+    with open_media_set(desk.media) as bundle:
+        blob = bundle.index.files_for("cp", PLATFORM)[0].blob
+        (frame,) = Portion.of(bundle, {blob}).frames
     tarball = desk.copied()
     data = bytearray(tarball.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[frame.offset_bytes + frame.compressed_bytes // 2] ^= 1
     tarball.write_bytes(data)
 
 
