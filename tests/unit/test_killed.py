@@ -133,7 +133,8 @@ def test_killed_after_any_change_and_run_again_it_ends_in_the_same_state(bench: 
         assert [run.outcome for run in read_runs(found.folder)] == ["cut off", "done"]
         state, wanted = found.state(), undisturbed.state()
         differing = [key for key in wanted if state[key] != wanted[key]]
-        assert differing == [], f"killed after change {last}, {what}"
+        disks = state["disk"].items() ^ wanted["disk"].items()
+        assert differing == [], f"killed after change {last}, {what}: {sorted(disks, key=repr)}"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
