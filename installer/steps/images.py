@@ -74,13 +74,11 @@ class ImportImages:
         return sum(sizes.values())
 
     def _import(self, node: Node, images: Sequence[BundledImage], later: Sequence[BundledImage]) -> None:
-        """Streams ``images`` and pins every name at once: a fresh name has no pin, and there is nothing to ask."""
+        """Streams ``images``, each blob once, and pins every name."""
         timeout_seconds = _SECONDS_AT_LEAST + self._size_bytes(images) / _SLOWEST_BYTES_PER_SECOND
         tar = self.bundle.oci_tar(images, (self.platform,), later)
-        self.store.import_tar(node, tar, timeout_seconds=timeout_seconds)
-        for image in images:
-            for name in image.names():
-                self.store.pin(node, name)
+        names = [name for image in images for name in image.names()]
+        self.store.import_pinned(node, tar, names, timeout_seconds=timeout_seconds)
 
 
 def _imports(images: Iterable[BundledImage]) -> tuple[str, ...]:

@@ -58,16 +58,26 @@ class ImageStore:
             if len(row) >= 4
         }
 
-    def import_tar(self, node: Node, tar: Iterable[bytes], *, timeout_seconds: float) -> None:
-        """Streams an OCI layout into the store. Never ``--all-platforms``: the blobs of others are not there.
+    @property
+    def pins_what_it_imports(self) -> bool:
+        """Whether an import can label what it brings; before 2.0 that takes a ``ctr`` for each name."""
+        return bool(self.version) and major_minor(self.version) >= (2, 0)
 
+    def import_pinned(self, node: Node, tar: Iterable[bytes], names: Iterable[str], *, timeout_seconds: float) -> None:
+        """Streams an OCI layout with ``names`` into the store and pins each: a fresh name has no pin to ask for.
+
+        Never ``--all-platforms``: the blobs of others are not there.
         From 2.0 on the daemon itself unpacks, and only for the snapshotter its own transfer service is configured for;
         ``--local`` (1.7 and newer) has ``ctr`` unpack for another, as 1.6 always does.
         """
         flags = self._unpacking
         if flags and major_minor(self.version) >= (1, 7):
             flags = (*flags, "--local")
+        if self.pins_what_it_imports:
+            flags = (*flags, "--label", PIN_LABEL)
         node.run([*self._ctr, "images", "import", *flags, "-"], stdin=tar, timeout_seconds=timeout_seconds)
+        for name in () if self.pins_what_it_imports else names:
+            self.pin(node, name)
 
     def pin(self, node: Node, name: str) -> None:
         """Labels a name so that the kubelet keeps its image."""

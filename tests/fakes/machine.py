@@ -14,6 +14,7 @@ import tarfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -53,12 +54,15 @@ _ALREADY_READY = (
 )
 
 
+_MANAGED = "io.cri-containerd.image=managed"
+
+
 @dataclass
 class StoredName:
     """A name in containerd's image store."""
 
     digest: str
-    labels: list[str] = field(default_factory=lambda: ["io.cri-containerd.image=managed"])
+    labels: list[str] = field(default_factory=lambda: [_MANAGED])
     whole: bool = True
 
 
@@ -239,7 +243,7 @@ class Machine:
                 for name, found in self.images.items()
             )
         if verb == "import":
-            self._import(stdin)
+            self._import(stdin, [label for flag, label in pairwise(rest) if flag == "--label"])
         elif verb == "label":
             self._label(*rest)
         return ""
@@ -279,7 +283,7 @@ class Machine:
         row = "   0: 0100007F:403B 00000000:0000 0A\n" if pod or any(self.containers.values()) else ""
         self.node.with_files({"/proc/net/tcp": f"  sl  local_address rem_address   st\n{row}"})
 
-    def _import(self, tar: bytes) -> None:
+    def _import(self, tar: bytes, labels: list[str]) -> None:
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
             members = {member.name: archive.extractfile(member) for member in archive}
             blobs = {name: stream.read() for name, stream in members.items() if stream is not None}
@@ -287,7 +291,9 @@ class Machine:
             assert not name.startswith("blobs/") or name.rpartition("/")[2] == Digest.of(data).hex
         for entry in json.loads(blobs["index.json"])["manifests"]:
             assert f"blobs/sha256/{entry['digest'].partition(':')[2]}" in blobs
-            self.images[entry["annotations"]["io.containerd.image.name"]] = StoredName(entry["digest"])
+            self.images[entry["annotations"]["io.containerd.image.name"]] = StoredName(
+                entry["digest"], [_MANAGED, *labels]
+            )
 
     def _label(self, name: str, label: str) -> None:
         key, _, value = label.partition("=")

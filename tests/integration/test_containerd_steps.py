@@ -31,6 +31,21 @@ def _import(lab: ContainerdLab, bundle: SmallBundle, role: str = "cp") -> Import
     return ImportImages(bundle, bundle.index.images_for(role), PLATFORM, ImageStore(lab.socket))
 
 
+@every_generation
+@pytest.mark.parametrize("snapshotter", ["overlayfs", "native"])
+def test_every_name_is_pinned_by_as_few_programs_as_its_version_allows(
+    lab: ContainerdLab, node: LabNode, containerd: Generation, snapshotter: str
+) -> None:
+    bundle = small_bundle()
+    store = ImageStore(lab.socket, containerd.version, snapshotter)
+    images = bundle.index.images_for("cp")
+    carry_out(node, ImportImages(bundle, images, PLATFORM, store))
+    stored = store.demand(node)
+    assert all(stored[name].pinned for name in pinned_names(images))
+    labelled = [words for words in node.ran if "label" in words]
+    assert len(labelled) == (0 if containerd.version.startswith("2.") else len(pinned_names(images)))
+
+
 def test_images_are_imported_pinned_and_left_alone_the_second_time(lab: ContainerdLab, node: LabNode) -> None:
     bundle = small_bundle()
     first = carry_out(node, _import(lab, bundle))
