@@ -42,6 +42,7 @@ from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
 from installer.reading import Reading, bytes_needed, read_for
 from installer.recording import RecordingNode
+from installer.remembering import RememberingView
 from installer.settings import DataDiskSettings, is_device
 from installer.toolcommand import ToolCommand
 
@@ -199,6 +200,7 @@ def plan_of(prepared: Prepared) -> Plan:
 
 def dry_run(view: NodeView, request: Request, report: Report) -> None:
     """Says what an install would do; a node that is not fit is said to be so after that."""
+    view = RememberingView(view)
     with open_bundle(request.media, view) as bundle:
         prepared = prepare(view, request, bundle, report)
         plan = plan_of(prepared)
@@ -221,10 +223,11 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
     with open_bundle(request.media, node) as bundle:
-        prepared = prepare(node, request, bundle, report, spool_on=node)
+        view = RememberingView(node)
+        prepared = prepare(view, request, bundle, report, spool_on=node)
         demand_fit(prepared.findings, prepared.subject.node_name)
         plan = plan_of(prepared)
-        seen = look(plan, node)
+        seen = look(plan, view)
         phases = _forecast(prepared, seen)
         report.planned(plan, seen, prepared.subject, phases, prepared.reading)
         if _is_known(node, prepared) and all(item.check.satisfied for item in seen):

@@ -8,6 +8,7 @@ streamed, so neither side can block.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -54,6 +55,8 @@ STDERR_TAIL_BYTES = 64 * 1024
 CANNOT_START_CODE = 126
 _FILE_CHUNK_BYTES = 1024 * 1024
 _PIPE_CHUNK_BYTES = 64 * 1024
+_PIPE_BYTES = 1024 * 1024
+"""For what is streamed into a program: sixteen times the kernel's own, so that neither side waits for each 64 KiB."""
 _PATIENCE_SECONDS = 5.0
 
 
@@ -313,6 +316,8 @@ def _feed(process: subprocess.Popen[bytes], chunks: Iterable[bytes]) -> None:
     read: what is wrong with the stream matters more than what the program made of it.
     """
     assert process.stdin is not None  # noqa: S101 - started with a pipe
+    with contextlib.suppress(OSError):  # the kernel's limit for one user may be lower; then it stays as it is
+        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     source: Iterator[bytes] = iter(chunks)
     try:
         for chunk in source:

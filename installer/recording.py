@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, BinaryIO
 
 from installer.bundle.digest import Digest
 from installer.errors import CommandError
 from installer.journal import Journal
-from installer.node import QUERY_TIMEOUT_SECONDS, READ_LIMIT_BYTES, CommandResult, DiskSpace, FileStat, Node, masked
+from installer.node import CommandResult, Node, masked
+from installer.remembering import ViewThrough
 from installer.reversal import before_command, changes_images, images_now
 
 _SHARED_TEXT_BYTES = 1_000_000
@@ -16,7 +17,7 @@ _FOR_ALL = 0o004
 """Texts that everybody may read are those that others write too; what is private is ours and is not kept twice."""
 
 
-class RecordingNode:
+class RecordingNode(ViewThrough):
     """``node``, with each change in ``journal`` first; looking goes straight through.
 
     With ``keeps_content`` off, what is replaced or removed is named but its content is not kept, for files that are
@@ -26,55 +27,12 @@ class RecordingNode:
     def __init__(
         self, node: Node, journal: Journal, *, keeps_content: bool = True, except_of: Collection[str] = ()
     ) -> None:
+        super().__init__(node)
         self._node = node
         self._journal = journal
         self._keeps_content = keeps_content
         self._except_of = except_of
         self._knows_images = False
-
-    def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.read_bytes(path, limit_bytes)
-
-    def read_text(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> str | None:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.read_text(path, limit_bytes)
-
-    def read_chunks(self, path: str) -> Iterator[bytes]:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.read_chunks(path)
-
-    def stat(self, path: str) -> FileStat | None:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.stat(path)
-
-    def list_dir(self, path: str) -> tuple[str, ...]:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.list_dir(path)
-
-    def digest(self, path: str) -> Digest | None:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.digest(path)
-
-    def disk_space(self, path: str) -> DiskSpace:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.disk_space(path)
-
-    def which(self, program: str) -> str | None:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.which(program)
-
-    def query(self, argv: Sequence[str], *, timeout_seconds: float = QUERY_TIMEOUT_SECONDS) -> CommandResult:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.query(argv, timeout_seconds=timeout_seconds)
-
-    def effective_uid(self) -> int:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.effective_uid()
-
-    def now_seconds(self) -> float:
-        """See :class:`~installer.node.NodeView`."""
-        return self._node.now_seconds()
 
     def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """See :class:`~installer.node.Node`."""
