@@ -21,6 +21,7 @@ from bundler.yaml_document import parse_document
 MOST_CHART_BYTES = 64 * 1024 * 1024
 """The largest chart, packed and unpacked; most are a few kilobytes."""
 MOST_RENDERED_BYTES = 16 * 1024 * 1024
+_MOST_ABOUT_BYTES = 1024 * 1024
 _STORED_BYTES = 0xFFFF
 
 
@@ -96,6 +97,8 @@ def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:
             raise _refused(where, "each file once", f"twice {member.name[:200]}")
         seen.add(member.name)
         tops.add(parts[0])
+        if parts[1:] == ["Chart.yaml"] and member.size > _MOST_ABOUT_BYTES:
+            raise _refused(where, f"a Chart.yaml of at most {_MOST_ABOUT_BYTES} bytes", f"{member.size} bytes")
         if parts[1:] == ["Chart.yaml"] and (stream := archive.extractfile(member)):
             about = parse_document(stream.read().decode("utf-8"), where=f"{where}, Chart.yaml")
     if len(tops) != 1 or not isinstance(about, dict):
@@ -104,4 +107,10 @@ def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:
 
 
 def _refused(where: str, wanted: str, got: str) -> IntegrityError:
-    return IntegrityError("not a Helm chart", where=where, wanted=wanted, got=got)
+    return IntegrityError(
+        "not a Helm chart",
+        where=where,
+        wanted=wanted,
+        got=got,
+        next_step="check what the chart's URL in the catalogue serves, and the mirror (--mirror)",
+    )

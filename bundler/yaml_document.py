@@ -11,6 +11,7 @@ from typing import Any
 from bundler.errors import FormatError, InputError
 from installer.bundle.index import demand_schema
 from installer.bundle.strict import Fields, Problems
+from installer.bundle.yamlbounds import demand_modest
 
 
 def read_text(path: Path) -> str:
@@ -30,13 +31,15 @@ def parse_document(text: str, *, where: str) -> Any:
     """The one YAML document that ``text`` is. The parser is loaded only here, so that help and errors stay quick."""
     import yaml
 
-    loader = _loader(text)
     try:
-        return loader.get_single_data()
+        demand_modest(text)
+        loader = _loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError("not a YAML document", where=where, got=str(error)[:500]) from None
-    finally:
-        loader.dispose()
 
 
 def open_document(document: object, schema: int, *, where: str) -> Fields:

@@ -15,6 +15,7 @@ them is believed but what is asked for here.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any
 
 from installer.bundle.errors import FormatError, InputError
 from installer.bundle.reference import Reference
+from installer.bundle.yamlbounds import demand_modest
 
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _SAYS_IMAGE = re.compile(r"(?i).*image|RELATED_IMAGE_.*")
@@ -141,6 +143,7 @@ def _loaded(text: str) -> list[Any]:
     import yaml
 
     try:
+        demand_modest(text, most_repeated=math.inf)
         return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None

@@ -34,6 +34,10 @@ kind: Pod
 metadata: {name: test, annotations: {"helm.sh/hook": test}}
 spec: {containers: [{name: test, image: busybox}]}
 """
+LAUGHS = "a0: &a0 [x]\n" + "".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]\n" for number in range(1, 12)
+)
+"""A few lines that stand for thirty thousand million values."""
 
 
 def packed(files: dict[str, str | bytes]) -> bytes:

@@ -14,7 +14,7 @@ from bundler import charts
 from bundler.charts import demand_chart, pack_objects
 from bundler.errors import IntegrityError, OperatorError
 from installer.bundle.digest import Digest
-from tests.fakes.charts import about, chart, packed
+from tests.fakes.charts import LAUGHS, about, chart, packed
 
 
 def test_the_wanted_chart_passes_with_and_without_a_v() -> None:
@@ -52,6 +52,7 @@ WRONG = {
     "a linked Chart.yaml": packed({"flannel/Chart.yaml -> /etc/passwd": ""}),
     "a Chart.yaml of another shape": packed({"flannel/Chart.yaml": "[]"}),
     "a Chart.yaml that is no text": packed({"flannel/Chart.yaml": b"\xff\xfe"}),
+    "a Chart.yaml larger than any": packed({"flannel/Chart.yaml": "#" * (1024 * 1024 + 1)}),
 }
 
 
@@ -60,6 +61,7 @@ def test_what_is_no_chart_is_refused(data: bytes) -> None:
     with pytest.raises(IntegrityError, match="not a Helm chart") as caught:
         demand_chart(data, "flannel", "v0.28.9", where="here")
     assert caught.value.where == "here"
+    assert caught.value.next_step
 
 
 def test_a_file_given_twice_is_refused() -> None:
@@ -68,9 +70,10 @@ def test_a_file_given_twice_is_refused() -> None:
         demand_chart(gzip.compress(twice), "flannel", "v0.28.9", where="here")
 
 
-def test_a_chart_yaml_that_is_no_yaml_names_the_file() -> None:
+@pytest.mark.parametrize("text", ["a: [", "a: " + "[" * 200_000, LAUGHS], ids=["cut off", "too deep", "laughs"])
+def test_a_chart_yaml_that_cannot_be_read_names_the_file(text: str) -> None:
     with pytest.raises(OperatorError) as caught:
-        demand_chart(packed({"flannel/Chart.yaml": "a: ["}), "flannel", "v0.28.9", where="here")
+        demand_chart(packed({"flannel/Chart.yaml": text}), "flannel", "v0.28.9", where="here")
     assert caught.value.where == "here, Chart.yaml"
 
 
