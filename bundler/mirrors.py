@@ -19,6 +19,7 @@ covers is refused, so that a closed laboratory never asks the outside. A profile
         replace:
           - {base: "127.0.0.1:5000", plain_http: true}               # 127.0.0.1:5000/coredns/coredns
           - {base: mirror.example/google_containers, flat: true}     # mirror.example/google_containers/coredns
+          - {base: site.example, api_path: /registry}                # https://site.example/registry/v2/coredns/coredns
       - prefix: ""                                                   # every image, under its full name
         replace: [{base: cache.example}]                             # cache.example/registry.k8s.io/pause
 
@@ -29,6 +30,7 @@ layout of the ``google_containers`` mirrors.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,7 @@ from installer.bundle.strict import Fields
 SCHEMA = 1
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 """Registries whose API is served by another host than their name says."""
+_API_PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,15 @@ class FileRule:
 
 @dataclass(frozen=True)
 class ImageBase:
-    """A registry, with a path perhaps, that holds images under the rest of their name, or (``flat``) its last part."""
+    """A registry, with a path perhaps, that holds images under the rest of their name, or (``flat``) its last part.
+
+    ``api_path`` is what its address has before ``/v2/``, where a site serves it behind another server.
+    """
 
     base: str
     flat: bool = False
     plain_http: bool = False
+    api_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,15 @@ class ImageRule:
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """Where to ask for an image: ``scheme`` (``https`` or ``http``), ``registry`` (API host and port), repository."""
+    """Where to ask for an image: ``scheme`` (``https`` or ``http``), ``registry`` (API host and port), repository.
+
+    ``api_path`` stands before ``/v2/``.
+    """
 
     scheme: str
     registry: str
     repository: str
+    api_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ def _location(base: ImageBase, rest: str) -> ImageLocation:
         "http" if base.plain_http else "https",
         _API_HOSTS.get(registry, registry),
         f"{path}/{name}" if path else name,
+        base.api_path,
     )
 
 
@@ -208,8 +220,15 @@ def _image_rule(fields: Fields, plain_allowed: bool) -> ImageRule:
 
 def _image_bases(fields: Fields, plain_allowed: bool) -> Iterator[ImageBase]:
     for item in fields.mappings("replace"):
-        base = ImageBase(item.text("base").rstrip("/"), item.boolean("flat", False), item.boolean("plain_http", False))
+        base = ImageBase(
+            item.text("base").rstrip("/"),
+            item.boolean("flat", False),
+            item.boolean("plain_http", False),
+            item.text("api_path", ""),
+        )
         item.finish()
+        if not _API_PATH.fullmatch(base.api_path):
+            item.note("api_path", f"wanted a path like /registry, got {base.api_path!r}")
         registry = base.base.partition("/")[0]
         try:
             Reference(registry, f"{base.base}/x".partition("/")[2], "any")

@@ -152,3 +152,16 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_profile(str(file), BUILT_IN)
     assert "'fallback' is given twice" in (caught.value.got or "")
+
+
+def test_a_registry_may_be_served_below_a_path() -> None:
+    images = [{"prefix": "", "replace": [{"base": "site.example/lab", "api_path": "/hosted/registry"}]}]
+    (location,) = image_locations(profile(images=images), COREDNS)
+    assert (location.registry, location.api_path) == ("site.example", "/hosted/registry")
+    assert location.repository == "lab/registry.k8s.io/coredns/coredns"
+
+
+@pytest.mark.parametrize("path", ["registry", "/registry/", "/../x", "/a?b", "/a b", "//a"])
+def test_a_path_before_the_api_is_a_path(path: str) -> None:
+    told = refused(images=[{"prefix": "", "replace": [{"base": "site.example", "api_path": path}]}])
+    assert "images[0].replace[0].api_path" in told
