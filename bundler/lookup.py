@@ -93,18 +93,23 @@ class ConnectedLookup:
             data = pack_objects(chosen.chart_name, version.version, chosen.addon.objects.text)
             return Descriptor(store.add_bytes(data), len(data), mediatypes.HELM_CHART)
         url, digest = version.source.origin, version.digest
+        place = url
         if digest is None:
-            data = self._upstreams.small_file(url, MOST_CHART_BYTES, what)
+            data, place = self._upstreams.small_file(url, MOST_CHART_BYTES, what)
             digest = Digest.of(data)
         else:
             size_bytes = store.size_bytes(digest) or self._upstreams.size_bytes(url)
             if size_bytes > MOST_CHART_BYTES:
                 raise IntegrityError(
-                    "the chart is too large", where=url, wanted=f"at most {MOST_CHART_BYTES} bytes", got=f"{size_bytes}"
+                    "the chart is too large",
+                    where=url,
+                    wanted=f"at most {MOST_CHART_BYTES} bytes",
+                    got=f"{size_bytes} bytes",
+                    next_step="check what the chart's URL in the catalogue serves, and the mirror (--mirror)",
                 )
             self._fetch(url, digest, size_bytes, what)
             data = store.read_bytes(digest, MOST_CHART_BYTES)
-        demand_chart(data, chosen.chart_name, version.version, where=f"{what}, {url}")
+        demand_chart(data, chosen.chart_name, version.version, where=f"{what}, {place}")
         store.add_bytes(data)
         return Descriptor(digest, len(data), mediatypes.HELM_CHART)
 

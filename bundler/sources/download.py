@@ -24,7 +24,7 @@ from bundler.sources.http import (
 from bundler.store import Partial, Store
 from installer.bundle.digest import Digest
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:[0-9]{1,18}|\*)")
 _PROGRESS_BYTES = 1024 * 1024
 """A try that brought this much more than any before it counts as progress: the attempts start anew."""
 _WRONG_BYTES_TRIES = 2

@@ -6,6 +6,7 @@ One try either gives a response or raises :class:`TryFailed`, which says whether
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import random
 import re
@@ -15,17 +16,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import IncompleteRead
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 
 from bundler.errors import InputError, OperatorError, SourceError
 
 T = TypeVar("T")
+_Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 CHUNK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 512
 """A body that arrives slower than this over a whole read time-out has stalled, even if bytes still trickle."""
@@ -33,6 +36,10 @@ _TEMPORARY = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 _CONNECTION = re.compile(r"^.*HTTPS?Connection(Pool)?\([^)]*\)[^:]*: ")
 """How urllib3 begins its messages: the connection they are about, which the error names anyway."""
 _HTML = ("text/html", "application/xhtml+xml")
+_MOST_REDIRECTS = 10
+_DRAINED_BYTES = 16 * 1024
+"""A redirect's own body is read up to here, which keeps the connection; a larger one is not worth it."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,12 @@ class Cancelled(Exception):  # noqa: N818 - not an error: somebody else's failur
 
 @dataclass(frozen=True)
 class SourceFailure:
-    """Why one source (``name`` as shown to the operator) did not deliver."""
+    """Why one source (``name`` as shown to the operator) did not deliver, and what helps if that is known."""
 
     name: str
     reason: str
     temporary: bool
+    next_step: str | None = None
 
 
 class HttpClient:
@@ -89,27 +97,65 @@ class HttpClient:
     def request(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, auth: AuthBase | None = None
     ) -> requests.Response:
-        """One request, its body not read yet. Raises :class:`TryFailed` when there is no answer at all."""
+        """One request and its redirects, the body not read yet. Raises :class:`TryFailed` when there is no answer.
+
+        What ``auth`` sends, and a user and password in ``url``, go to that host only.
+        """
+        user, password = get_auth_from_url(url)
+        given: _Auth | None = auth or (HTTPBasicAuth(user, password) if user else None)
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._answer(method, url, headers or {}, given)
+            target = self._redirected_to(response, url)
+            if target is None:
+                return response
+            if self._session().should_strip_auth(url, target):  # type: ignore[no-untyped-call]
+                given = given and _no_credentials
+            url = target
+        raise TryFailed(f"redirected more than {_MOST_REDIRECTS} times, at last to {shown(url)}", temporary=False)
+
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], auth: _Auth | None) -> requests.Response:
+        """The answer to one request, whatever it is."""
         self.check_cancelled()
         settings = self.settings
         try:
             # identity: a body that a server would compress on the way is not the file that has the digest.
-            response = self._session().request(
+            return self._session().request(
                 method,
                 url,
-                headers={"Accept-Encoding": "identity", "User-Agent": "airgap-bundle", **(headers or {})},
+                headers={"Accept-Encoding": "identity", "User-Agent": "airgap-bundle", **headers},
                 stream=True,
                 timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
-                allow_redirects=True,
                 verify=str(settings.ca_file) if settings.ca_file else True,
                 auth=auth,
             )
         except (requests.RequestException, TransportError, OSError) as error:
             raise _no_answer(error) from None
-        if url.startswith("https:") and response.url.startswith("http:"):
+
+    def _redirected_to(self, response: requests.Response, url: str) -> str | None:
+        """Where the answer at ``url`` sends us; ``None`` for one that is no redirect."""
+        try:
+            location = self._session().get_redirect_target(response)
+            if location is None:
+                return None
+            target = urljoin(url, location)
+            scheme, _ = urlsplit(target).scheme, urlsplit(target).port
+        except ValueError:
             response.close()
-            raise TryFailed(f"redirected from HTTPS to plain HTTP ({shown(response.url)})", temporary=False)
-        return response
+            raise TryFailed("redirected to what is no address", temporary=False) from None
+        self._drain(response)
+        if scheme not in ("http", "https"):
+            raise TryFailed(f"redirected to what is not HTTP ({shown(target)})", temporary=False)
+        if url.startswith("https:") and scheme == "http":
+            raise TryFailed(f"redirected from HTTPS to plain HTTP ({shown(target)})", temporary=False)
+        return target
+
+    def _drain(self, response: requests.Response) -> None:
+        """Ends with a redirect's own body: a small one is read, so that the connection can be used again."""
+        announced = content_length(response)
+        if announced is not None and announced <= _DRAINED_BYTES:
+            with contextlib.suppress(TryFailed):
+                self.small_body(response, _DRAINED_BYTES)
+        response.close()
 
     def body(self, response: requests.Response) -> Iterator[bytes]:
         """The body as it is on the wire, in pieces; raises :class:`TryFailed` on a break or a stall."""
@@ -204,7 +250,7 @@ class HttpClient:
         if response.status_code == 206:
             response.close()
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if total.isdecimal():
+            if _NUMBER.fullmatch(total):
                 return int(total)
             raise TryFailed("a part of the file without its whole size", temporary=False)
         announced = content_length(response)
@@ -216,10 +262,22 @@ class HttpClient:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.max_redirects = 10
+            session = _Session()
             self._local.session = session
         return session
+
+
+class _Session(requests.Session):
+    """Leaves redirects to :meth:`HttpClient.request`: requests would read the body of each, unpacked, whatever size."""
+
+    def resolve_redirects(self, *_args: Any, **_kwargs: Any) -> Iterator[requests.Response]:
+        """None."""
+        return iter(())
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request as it is; without this, requests would look for a password in the user's ``.netrc``."""
+    return request
 
 
 def demand_status(response: requests.Response, *allowed: int) -> None:
@@ -251,18 +309,18 @@ def content_length(response: requests.Response) -> int | None:
     """The announced size of the body, if it is announced and not compressed on the way."""
     text = response.headers.get("Content-Length", "")
     coded = response.headers.get("Content-Encoding", "identity") != "identity"
-    return int(text) if text.isdecimal() and not coded else None
+    return int(text) if _NUMBER.fullmatch(text) and not coded else None
 
 
 def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
     """What ``Retry-After`` asks for (seconds or a date), ``None`` when it is absent or makes no sense."""
     if header is None:
         return None
-    if header.strip().isdecimal():
+    if _NUMBER.fullmatch(header.strip()):
         return float(header)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - now_seconds)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -275,10 +333,13 @@ def shown(url: str) -> str:
 def exhausted(message: str, failures: Sequence[SourceFailure], *, wanted: str) -> OperatorError:
     """The error when every source failed to give what was ``wanted``, naming each and why."""
     temporary = any(failure.temporary for failure in failures)
+    known = next((failure.next_step for failure in failures if failure.next_step), None)
     if any("certificate" in failure.reason for failure in failures):
         next_step = "give the site's certificate authority with --ca-file FILE"
     elif temporary:
         next_step = "run the same command again: what arrived is kept and resumed"
+    elif known:
+        next_step = known
     else:
         next_step = "check the version and the mirror (--mirror), then run the same command again"
     return SourceError(

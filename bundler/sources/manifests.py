@@ -23,6 +23,10 @@ _VARIANTS = {"amd64": ("", "v1"), "arm64": ("", "v8")}
 """The variants every machine of the architecture runs: the base line, said or unsaid."""
 
 
+class ArtifactError(FormatError):
+    """A manifest as it should be, of something else than a container image."""
+
+
 @dataclass(frozen=True)
 class IndexEntry:
     """One entry of an index; ``os``, ``architecture`` and ``variant`` are empty where the index says nothing."""
@@ -32,6 +36,7 @@ class IndexEntry:
     architecture: str
     variant: str
     is_attestation: bool
+    is_artifact: bool = False
 
     @property
     def has_platform(self) -> bool:
@@ -133,6 +138,7 @@ def _entry(fields: Fields) -> IndexEntry:
         platform.text("architecture", ""),
         platform.text("variant", ""),
         annotations.raw("vnd.docker.reference.type") is not None,
+        fields.raw("artifactType") is not None,
     )
 
 
@@ -147,21 +153,29 @@ def _descriptor(fields: Fields) -> Descriptor:
 
 def _demand_image(manifest: ImageManifest, where: str) -> None:
     if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
-        raise FormatError(
+        raise ArtifactError(
             "an artifact, not a container image",
             where=where,
             wanted=OCI_CONFIG,
             got=manifest.config.media_type,
+            next_step="check the reference: a chart or a signature may have the name of an image",
         )
     for layer in manifest.layers:
         if "foreign" in layer.media_type or "nondistributable" in layer.media_type:
-            raise FormatError("a layer that its registry may not distribute", where=where, got=layer.media_type)
+            raise FormatError(
+                "a layer that its registry may not distribute",
+                where=where,
+                wanted="layers that travel with their image",
+                got=f"{layer.media_type}, {layer.digest}",
+                next_step="leave the image out, or use one that is built with all of its layers",
+            )
 
 
 def config_platform(data: bytes, *, where: str) -> str:
-    """``os/architecture`` as the image's own config says."""
+    """``os/architecture`` as the image's own config says, with the variant if not every such machine runs it."""
     try:
         document = json.loads(data)
-        return f"{document['os']}/{document['architecture']}"
+        name, variant = f"{document['os']}/{document['architecture']}", document.get("variant") or ""
+        return name if variant in _VARIANTS.get(document["architecture"], ("",)) else f"{name}/{variant}"
     except (ValueError, RecursionError, KeyError, TypeError):
         raise FormatError("not an image config", where=where, wanted="JSON with os and architecture") from None

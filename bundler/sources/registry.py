@@ -6,6 +6,7 @@ with tokens (``auth``); its own calls hand out parsed manifests and unverified f
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from bundler.sources.download import Opening
 from bundler.sources.http import HttpClient, SourceFailure, TryFailed, demand_no_page, demand_status, exhausted
 from bundler.sources.manifests import (
     MOST_MANIFEST_BYTES,
+    ArtifactError,
     ImageIndex,
     ImageManifest,
     IndexEntry,
@@ -86,7 +88,7 @@ class RegistryClient:
             except TryFailed as failure:
                 failures.append(SourceFailure(name, failure.reason, failure.temporary))
             except FormatError as error:
-                failures.append(SourceFailure(name, _told(error), temporary=False))
+                failures.append(SourceFailure(name, _told(error), temporary=False, next_step=error.next_step))
         if missing:
             raise _missing(reference, missing)
         raise exhausted(f"cannot fetch image {reference}", failures, wanted=f"its manifest for {', '.join(platforms)}")
@@ -101,7 +103,10 @@ class RegistryClient:
         return openings
 
     def manifest(self, location: ImageLocation, name: str, expected: Descriptor | None) -> tuple[bytes, str]:
-        """The bytes and the ``Content-Type`` of the manifest called ``name`` (a tag or a digest), verified."""
+        """The bytes and the ``Content-Type`` of the manifest called ``name`` (a tag or a digest), verified.
+
+        They are not kept: whether they are a manifest is seen when they are read.
+        """
         if expected is not None and self._store.has(expected.digest, expected.size_bytes):
             return self._store.read_bytes(expected.digest, MOST_MANIFEST_BYTES), expected.media_type
         if name.startswith("sha256:") and self._store.has(Digest(name)):
@@ -120,8 +125,11 @@ class RegistryClient:
         data, response = self._verified_once(location, _manifest_url(location, name), pinned)
         if expected is not None and len(data) != expected.size_bytes:
             raise TryFailed(f"wrong size: wanted {expected.size_bytes} bytes, got {len(data)}", temporary=False)
-        self._store.add_bytes(data)
         return data, response.headers.get("Content-Type", "")
+
+    def keep(self, data: bytes) -> None:
+        """Puts a manifest into the store."""
+        self._store.add_bytes(data)
 
     def _verified_once(
         self, location: ImageLocation, url: str, digest: Digest | None
@@ -179,6 +187,7 @@ class _Walk:
         name = self._reference.digest or self._reference.tag or "latest"
         data, content_type = self._client.manifest(self._location, name, None)
         top = parse_manifest(data, content_type, where=self._where(name))
+        self._client.keep(data)
         blob = Descriptor(Digest.of(data), len(data), top.media_type)
         self._keep(blob)
         platforms = {}
@@ -207,10 +216,11 @@ class _Walk:
                 if image is not None:
                     return image
         for entry in manifests:
-            if not entry.has_platform:
-                image = self._if_config_fits(entry.blob, self._manifest(entry.blob), platform, path)
-                if image is not None:
-                    return image
+            if not entry.has_platform and not entry.is_artifact:
+                with contextlib.suppress(ArtifactError):
+                    image = self._if_config_fits(entry.blob, self._manifest(entry.blob), platform, path)
+                    if image is not None:
+                        return image
         return None
 
     def _in_nested(self, blob: Descriptor, platform: Platform, path: tuple[Descriptor, ...]) -> PlatformImage | None:
@@ -225,7 +235,10 @@ class _Walk:
         self, blob: Descriptor, manifest: ImageManifest, platform: Platform, path: tuple[Descriptor, ...]
     ) -> PlatformImage | None:
         """The image if its own config says it is for ``platform``: nothing else tells."""
-        data = self._client.config(self._location, manifest.config)
+        try:
+            data = self._client.config(self._location, manifest.config)
+        except TryFailed as failure:
+            raise _of(manifest.config, failure) from None
         said = config_platform(data, where=self._where(manifest.config.digest))
         self._available.append(said)
         return self._image(blob, manifest, path) if said == platform else None
@@ -247,8 +260,13 @@ class _Walk:
         return parsed
 
     def _parsed(self, blob: Descriptor) -> ImageIndex | ImageManifest:
-        data, _ = self._client.manifest(self._location, blob.digest, blob)
-        return parse_manifest(data, blob.media_type, where=self._where(blob.digest))
+        try:
+            data, _ = self._client.manifest(self._location, blob.digest, blob)
+        except TryFailed as failure:
+            raise _of(blob, failure) from None
+        parsed = parse_manifest(data, blob.media_type, where=self._where(blob.digest))
+        self._client.keep(data)
+        return parsed
 
     def _keep(self, blob: Descriptor) -> None:
         known = self._blobs.setdefault(blob.digest, blob)
@@ -269,11 +287,17 @@ def _is_manifest(media_type: str) -> bool:
 
 
 def _base(location: ImageLocation) -> str:
-    return f"{location.scheme}://{location.registry}/v2/{location.repository}"
+    return f"{location.scheme}://{location.registry}{location.api_path}/v2/{location.repository}"
 
 
 def _manifest_url(location: ImageLocation, name: str) -> str:
     return f"{_base(location)}/manifests/{name}"
+
+
+def _of(blob: Descriptor, failure: TryFailed) -> TryFailed:
+    """The failure to get a document below the one that was asked for, which it names."""
+    reason = f"{failure.reason} (asked for {blob.digest})"
+    return TryFailed(reason, temporary=failure.temporary, wait_seconds=failure.wait_seconds)
 
 
 def _told(error: OperatorError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial as bind
 
 from bundler.mirrors import MirrorProfile, file_urls, image_locations
 from bundler.sources.auth import DockerConfig
@@ -54,15 +55,15 @@ class Upstreams:
         """What the canonical ``reference`` is for ``platforms``."""
         return self._registry.resolve(reference, platforms, image_locations(self.profile, reference))
 
-    def small_file(self, url: str, most_bytes: int, what: str) -> bytes:
-        """All of the file at the canonical ``url``, which no checksum is known for, from the first place that has it.
+    def small_file(self, url: str, most_bytes: int, what: str) -> tuple[bytes, str]:
+        """All of the file at the canonical ``url``, which no checksum is known for, and the place that served it.
 
         Raises :class:`SourceError` naming every place and why it failed.
         """
         failures: list[SourceFailure] = []
         for place in file_urls(self.profile, url):
             try:
-                return self.http.retry(lambda place=place: self._small_file(place, most_bytes))  # type: ignore[misc]
+                return self.http.retry(bind(self._small_file, place, most_bytes)), shown(place)
             except TryFailed as failure:
                 failures.append(SourceFailure(shown(place), failure.reason, failure.temporary))
         raise exhausted(f"cannot fetch {what}", failures, wanted=f"a file of at most {most_bytes} bytes")

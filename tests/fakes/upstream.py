@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from installer.bundle.digest import Digest
@@ -166,12 +167,14 @@ class _Server(ThreadingHTTPServer):
 class Upstream:
     """The server; use it as a context. ``replies`` by path, ``faults`` planned by path, ``seen`` requests in order.
 
-    With ``certificate`` (a PEM file that holds the key as well) it speaks HTTPS.
+    With ``certificate`` (a PEM file that holds the key as well) it speaks HTTPS. Another ``address`` of loopback makes
+    it another host.
     """
 
     token_path = "/token"
+    handler: type[Handler] = Handler
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, address: str = "127.0.0.1") -> None:
         self._scheme = "https" if certificate else "http"
         self.replies: dict[str, Reply] = {}
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -184,7 +187,7 @@ class Upstream:
         self._uses_per_token = 0
         self._account: str | None = None
         self._issued = 0
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server((address, 0), self.handler)
         self._server.upstream = self
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -194,8 +197,8 @@ class Upstream:
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:<port>``."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        """``127.0.0.1:<port>``, or the other address."""
+        return "{}:{}".format(*self._server.server_address)
 
     @property
     def url(self) -> str:
@@ -272,6 +275,11 @@ class Upstream:
                 return None
         return f'Bearer realm="{self.url}{self.token_path}",service="{self.host}",scope="{scope}"'
 
+    def revoke(self, authorization: str | None) -> None:
+        """Ends the token in this header before its time."""
+        with self._lock:
+            self._tokens.pop((authorization or "").removeprefix("Bearer "), None)
+
     def give_token(self, handler: Handler) -> None:
         """The token server: one token per request, for exactly the scope that was asked for."""
         if self._account is not None and handler.headers.get("Authorization") != self._account:
@@ -286,7 +294,7 @@ class Upstream:
         body = json.dumps({"access_token": token, "expires_in": 60}).encode()
         return handler.answer(200, body, {"Content-Type": "application/json"})
 
-    def __enter__(self) -> Upstream:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -148,6 +148,15 @@ def test_an_entry_fits_a_platform_when_every_machine_of_it_runs_it(
 
 def test_the_config_says_its_platform() -> None:
     assert config_platform(b'{"os": "linux", "architecture": "arm64", "variant": "v8"}', where="here") == ARM64
-    for data in (b"{}", b"[]", b"<html>"):
+    for architecture, variant in (("amd64", "v3"), ("arm64", "v9"), ("arm", "v7")):
+        config = json.dumps({"os": "linux", "architecture": architecture, "variant": variant}).encode()
+        assert config_platform(config, where="here") == f"linux/{architecture}/{variant}"
+    for data in (b"{}", b"[]", b"<html>", b'{"os": "linux", "architecture": []}'):
         with pytest.raises(FormatError, match="not an image config"):
             config_platform(data, where="here")
+
+
+def test_an_entry_of_an_index_may_say_that_it_is_an_artifact() -> None:
+    parsed = _parse(_index(_entry("linux", "amd64"), _descriptor("s", OCI_MANIFEST, artifactType="application/vnd.s")))
+    assert isinstance(parsed, ImageIndex)
+    assert [entry.is_artifact for entry in parsed.entries] == [False, True]
