@@ -67,11 +67,15 @@ class Request:
 
 
 class Builder:
-    """Carries out one request; what it fetched stays in the store, whatever happens afterwards."""
+    """Carries out one request; what it fetched stays in the store, whatever happens afterwards.
 
-    def __init__(self, request: Request, progress: Progress) -> None:
+    ``patience`` is with the upstreams; the request's CA file counts, not the one in there.
+    """
+
+    def __init__(self, request: Request, progress: Progress, patience: HttpSettings | None = None) -> None:
         self._request = request
         self._progress = progress
+        self._patience = patience or HttpSettings()
         self.catalog = Catalog.load(request.catalog, request.addon_file)
 
     @cached_property
@@ -84,7 +88,7 @@ class Builder:
 
     @cached_property
     def _upstreams(self) -> Upstreams:
-        return Upstreams(self._store, self._profile, HttpSettings(ca_file=self._request.ca_file))
+        return Upstreams(self._store, self._profile, replace(self._patience, ca_file=self._request.ca_file))
 
     def resolve(self, *, fetch_programs: bool = True) -> Lock:
         """The lock for the request. Without ``fetch_programs`` only a kubeadm and helm in the store are asked."""

@@ -29,8 +29,11 @@ HTPASSWD = "reader:$2b$04$NMtyzqonXj4DEIrNwtnxGun43wg09zdDGO5oRDM1fwNy6JfRH0M.C\
 
 
 @contextmanager
-def docker_registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """Runs a registry that keeps its data in ``folder``; gives ``host:port``. ``auth`` as in its own config file."""
+def docker_registry(folder: Path, auth: Mapping[str, Any] | None = None, **http: object) -> Iterator[str]:
+    """Runs a registry that keeps its data in ``folder``; gives ``host:port``.
+
+    ``auth`` and the further fields of ``http`` are as in its own config file.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -38,7 +41,8 @@ def docker_registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Iter
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": host},
+        "http": {"addr": host, **http},
+        "validation": {"manifests": {"urls": {"allow": ["^https://"]}}},
     }
     if auth is not None:
         config["auth"] = dict(auth)
@@ -61,6 +65,7 @@ def _wait_for(host: str, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise RuntimeError(process.stderr.read().decode() if process.stderr else "docker-registry ended")
         try:
+            # one that speaks TLS answers this, too: that it does
             requests.get(f"http://{host}/v2/", timeout=5)
             return
         except requests.ConnectionError:
