@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from installer.errors import OperatorError
-from tests.bench import building, importing, starting
+from tests.bench import building, importing, slow, starting
 from tests.bench.content import SIZES
 from tests.bench.machine import described
 from tests.bench.rows import Row, row_lines, table, unmeasured, write_json
@@ -31,6 +31,7 @@ _PER_SIZE: dict[str, Callable[[Site], Iterator[Row]]] = {
 }
 _ONCE: dict[str, Callable[[Site], Iterator[Row]]] = {
     "import": importing.importing,
+    "slow": slow.slow_media,
     "help": starting.help_texts,
     "install": starting.second_install,
 }

@@ -14,7 +14,7 @@ from statistics import median
 from unittest import mock
 
 from installer.bundle.platform import Platform
-from installer.bundle.reader import open_media_set
+from installer.bundle.reader import Bundle, open_media_set
 from installer.render import containerd as render
 from installer.steps.images import ImportImages
 from installer.steps.imagestore import ImageStore
@@ -28,6 +28,7 @@ from tests.lab.errors import LabError
 from tests.lab.progress import say
 
 ROLE = "cp"
+PLATFORM = Platform("linux/amd64")
 IMPORT = {"registry": Goal(1.05), "dense": Goal(1.1)}
 EXTRA = Goal(0.1)
 DENSE_SIZE = Goal(0.75)
@@ -81,13 +82,13 @@ def _kind(site: Site, kind: str, media: Path, plain: Path) -> Generator[Row, Non
     what = f"import, {kind} layers, {site.size} GiB"
     mine, others = [], []
     for number in range(1, site.runs + 1):
-        others.append(_in_containerd(site.folder, lambda _lab, node: _stock(node, plain)))
-        mine.append(_in_containerd(site.folder, lambda lab, node: _ours(lab, node, media)))
+        others.append(in_containerd(site.folder, lambda _lab, node: _stock(node, plain)))
+        mine.append(in_containerd(site.folder, lambda lab, node: _ours(lab, node, media)))
         say("run", f"{what}, {number} of {site.runs}: {mine[-1].seconds:.2f} s, theirs {others[-1].seconds:.2f} s")
     notes = ("against ctr images import of a plain tar in page cache, same containerd",)
     runs = {"ours": [round(item.seconds, 3) for item in mine], "theirs": [round(item.seconds, 3) for item in others]}
     yield Row(what, "s", median(runs["ours"]), median(runs["theirs"]), IMPORT[kind], notes=notes, runs=runs)
-    watched = _in_containerd(site.folder, lambda lab, node: _ours(lab, node, media), watched=True)
+    watched = in_containerd(site.folder, lambda lab, node: _ours(lab, node, media), watched=True)
     extra_bytes = max(0, watched.most_bytes - watched.kept_bytes)
     notes = (
         "ours: the most on the node's disk beyond containerd's at the end; theirs: the role's blobs in a registry",
@@ -99,11 +100,16 @@ def _kind(site: Site, kind: str, media: Path, plain: Path) -> Generator[Row, Non
     return mine[-1].kept_bytes
 
 
-def _ours(lab: ContainerdLab, node: LabNode, media: Path) -> None:
+def imported(lab: ContainerdLab, node: LabNode, bundle: Bundle) -> None:
     """The install's own step: look, import, pin, look again."""
+    images = bundle.index.images_for(ROLE)
+    version = run([str(lab.programs / "containerd"), "--version"]).split()[2].removeprefix("v").partition("~")[0]
+    carry_out(node, ImportImages(bundle, images, PLATFORM, ImageStore(lab.socket, version)))
+
+
+def _ours(lab: ContainerdLab, node: LabNode, media: Path) -> None:
     with open_media_set(media) as bundle:
-        images = bundle.index.images_for(ROLE)
-        carry_out(node, ImportImages(bundle, images, Platform("linux/amd64"), ImageStore(lab.socket)))
+        imported(lab, node, bundle)
 
 
 def _stock(node: LabNode, plain: Path) -> None:
@@ -112,18 +118,18 @@ def _stock(node: LabNode, plain: Path) -> None:
 
 def _write_plain(media: Path, path: Path) -> None:
     with open_media_set(media) as bundle, path.open("wb") as stream:
-        for data in bundle.oci_tar(bundle.index.images_for(ROLE), (Platform("linux/amd64"),)):
+        for data in bundle.oci_tar(bundle.index.images_for(ROLE), (PLATFORM,)):
             stream.write(data)
 
 
 def _needed_bytes(media: Path) -> int:
     with open_media_set(media) as bundle:
-        platform, sizes = (Platform("linux/amd64"),), bundle.index.descriptors()
+        platform, sizes = (PLATFORM,), bundle.index.descriptors()
         needed = {digest for image in bundle.index.images_for(ROLE) for digest in image.blobs(platform)}
         return sum(sizes[digest].size_bytes for digest in needed)
 
 
-def _in_containerd(folder: Path, act: Callable[[ContainerdLab, LabNode], None], *, watched: bool = False) -> Import:
+def in_containerd(folder: Path, act: Callable[[ContainerdLab, LabNode], None], *, watched: bool = False) -> Import:
     """Runs ``act`` beside a containerd that has nothing yet."""
     with _containerd() as (lab, node), tempfile.TemporaryDirectory(prefix="spool-", dir=folder) as spool:
         os.sync()
