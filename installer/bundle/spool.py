@@ -19,6 +19,8 @@ SLOW_BYTES_PER_SECOND = 120e6
 """containerd's content store takes images in at this rate: a medium that is faster is not what is waited for."""
 GRACE_SECONDS = 0.005
 """What one read may take beyond that, for a fast medium on a busy machine."""
+GRACE_IN_ALL_SECONDS = 0.1
+"""The same for all reads so far: what the kernel had read ahead of a slow medium came quickly, and would not again."""
 FILE_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 128
 
@@ -60,6 +62,7 @@ class Spool:
         self._lock = threading.Lock()
         self._is_filling = True
         self._is_full = False
+        self._medium_bytes = 0
         self.medium_seconds = 0.0
         self.slow_bytes = 0
         self.kept_bytes = 0
@@ -73,7 +76,10 @@ class Spool:
         seconds = time.perf_counter() - began
         with self._lock:
             self.medium_seconds += seconds
-            if seconds > GRACE_SECONDS + length_bytes / SLOW_BYTES_PER_SECOND:
+            self._medium_bytes += length_bytes
+            if _is_slow(length_bytes, seconds, GRACE_SECONDS) or _is_slow(
+                self._medium_bytes, self.medium_seconds, GRACE_IN_ALL_SECONDS
+            ):
                 self.slow_bytes += length_bytes
                 self._keep(offset_bytes, data)
         return data
@@ -146,6 +152,10 @@ class Spool:
             except OSError:
                 return None
             return data if len(data) == length_bytes else None
+
+
+def _is_slow(length_bytes: int, seconds: float, grace_seconds: float) -> bool:
+    return seconds > grace_seconds + length_bytes / SLOW_BYTES_PER_SECOND
 
 
 def _write(stream: BinaryIO, data: bytes, at_bytes: int) -> None:

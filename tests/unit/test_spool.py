@@ -77,6 +77,14 @@ def test_a_fast_medium_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spool.medium_seconds == pytest.approx(3 * GRACE_SECONDS)
 
 
+def test_what_the_kernel_had_read_ahead_of_a_slow_medium_is_kept_too(slow: Medium, tmp_path: Path) -> None:
+    spool = Spool(10**9, unnamed(tmp_path))
+    spool.read(0, PIECE, slow.at(0))
+    slow.seconds = 0.0
+    spool.read(PIECE, PIECE, slow.at(PIECE))
+    assert spool.kept_bytes == 2 * PIECE
+
+
 def test_a_piece_that_was_taken_gives_its_room_back_and_is_the_medium_s_again(slow: Medium, tmp_path: Path) -> None:
     spool = filled(Spool(10**9, unnamed(tmp_path)), slow, 3)
     for number in range(3):
