@@ -22,6 +22,8 @@ from bundler.kept import KeptRecords
 from bundler.lockfile import Lock
 from bundler.measure import UnpackedSizes
 from bundler.pack import BlobSource, write_tarball
+from bundler.records import write_whole
+from bundler.room import Need, demand_room, write_error
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
@@ -35,6 +37,11 @@ MINIMUM_INSTALLER = "0.1.0"
 """The oldest installer that reads what is written here; raised when the format or its meaning changes."""
 INSTALL_NAME = "install"
 LOCK_SUFFIX = ".lock.json"
+
+_AROUND_BLOB_BYTES = 8192
+"""A member's header and padding, its place in the index and in the lock, and what zstd adds where nothing shrinks."""
+_BESIDE_BYTES = 256 * 1024
+"""The rest of a media set: its documents, sums, and the folders."""
 
 Kept = Literal["", "untouched", "read"]
 """Whether a media set was there already, and by which proof: nobody has written to the tarball since its bytes were
@@ -131,9 +138,11 @@ def write_media_set(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _only_writer(out):
+            _remove_leftovers(out, lock.name)
             lock_path = _write_lock(lock, out)
             if kept := _proven(folder, index, install, records):
                 return _media_set(folder, lock_path, index, kept)
+            demand_room([output_need(lock, out, len(install))])
             with _partial_folder(out, lock.name) as partial:
                 digest = _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
                 _replace(folder, partial)
@@ -142,12 +151,16 @@ def write_media_set(
                 records.keep(media_set.tarball, digest, media_set.tarball.stat())
             return media_set
     except OSError as error:
-        raise OperatorError(
-            "the media set cannot be written",
-            where=str(folder),
-            got=str(error),
-            next_step="make room or name another folder with --out DIR; what was fetched stays in the store",
-        ) from None
+        next_step = "make room or name another folder with --out DIR; what was fetched stays in the store"
+        needed_bytes = output_need(lock, out, len(install)).size_bytes
+        message = "the media set cannot be written"
+        raise write_error(message, error, folder, needed_bytes=needed_bytes, next_step=next_step) from None
+
+
+def output_need(lock: Lock, out: Path, install_bytes: int) -> Need:
+    """The most that a media set takes: nothing in it grows by being packed, but tar and zstd add a little to each."""
+    packed_bytes = sum(blob.size_bytes + _AROUND_BLOB_BYTES for blob in lock.blobs)
+    return Need("--out", out, packed_bytes + install_bytes + _BESIDE_BYTES)
 
 
 def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) -> MediaSet:
@@ -158,9 +171,7 @@ def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) ->
 
 def _write_lock(lock: Lock, out: Path) -> Path:
     path = out / (lock.name + LOCK_SUFFIX)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_bytes(lock.to_bytes())
-    partial.replace(path)
+    write_whole(path, lock.to_bytes(), partial=out / f"{_partial_prefix(lock.name)}lock")
     return path
 
 
@@ -232,13 +243,23 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _partial_prefix(name: str) -> str:
+    return f".{name}.partial-"
+
+
+def _remove_leftovers(out: Path, name: str) -> None:
+    """Removes what killed builds of that name left behind; nobody else may be writing there."""
+    for left in out.glob(f"{_partial_prefix(name)}*"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
 @contextlib.contextmanager
 def _partial_folder(out: Path, name: str) -> Iterator[Path]:
-    """A hidden folder to build in, gone at the end unless renamed; what killed builds left behind goes first."""
-    prefix = f".{name}.partial-"
-    for left in out.glob(f"{prefix}*"):
-        shutil.rmtree(left)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out))
+    """A hidden folder to build in, gone at the end unless renamed."""
+    folder = Path(tempfile.mkdtemp(prefix=_partial_prefix(name), dir=out))
     try:
         yield folder
     finally:
@@ -265,7 +286,7 @@ def _replace(folder: Path, finished: Path) -> None:
             raise IntegrityError(
                 "the media set's name is taken by something else", where=str(folder), wanted="a folder"
             )
-        aside = folder.with_name(f".{folder.name}.partial-replaced-{os.getpid()}")
+        aside = folder.with_name(f"{_partial_prefix(folder.name)}replaced")
         folder.rename(aside)
         try:
             finished.rename(folder)

@@ -17,20 +17,23 @@ from platform import python_version
 import zstandard
 
 from bundler.addons import objects_chart
-from bundler.assemble import MediaSet, index_of, write_media_set
+from bundler.assemble import LOCK_SUFFIX, MediaSet, index_of, output_need, write_media_set
 from bundler.catalog import Catalog
 from bundler.errors import InputError
-from bundler.fetch import FetchPlan, fetch, is_made_here, known_rate, plan_fetch
+from bundler.fetch import FetchPlan, fetch, is_made_here, known_rate, plan_fetch, store_need
 from bundler.forecast import Phases, forecast
 from bundler.kept import KeptRecords
 from bundler.launcher import install_bytes
 from bundler.lockfile import Lock, LockedRuntime
+from bundler.locks_in_use import LocksInUse
 from bundler.lookup import ConnectedLookup
 from bundler.measure import UnpackedSizes
 from bundler.mirrors import MirrorProfile, load_profile
 from bundler.payloads import KeptPayloads
 from bundler.progress import Progress
+from bundler.records import write_whole
 from bundler.resolve import BuildRequest, resolve
+from bundler.room import Need, demand_room, demand_writable, write_error
 from bundler.runtime import lock_archive
 from bundler.site_values import SiteValues
 from bundler.sources.http import HttpSettings
@@ -43,6 +46,8 @@ from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
 from installer.bundle.verify import Verified, verify
 
+_INSTALLER_BYTES = 500_000
+"""About what this installer adds to a runtime."""
 ZSTD = ".".join(map(str, zstandard.ZSTD_VERSION))
 """The compressor's version; together with its settings it decides the tarball's bytes."""
 
@@ -112,9 +117,20 @@ class Builder:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def note_use(self, path: Path) -> None:
+        """Tells the store that the lock in the file ``path`` is in use: cleaning keeps what it needs."""
+        LocksInUse(self._store.root / "locks").note(path)
+
     def plan(self, lock: Lock) -> FetchPlan:
         """What :meth:`build` would fetch for ``lock``."""
         return plan_fetch(lock, self._store)
+
+    def needs(self, lock: Lock, plan: FetchPlan, out: Path) -> list[Need]:
+        """The room a build takes, at most. A media set that is there already may be kept, and is asked for then."""
+        runtimes_bytes = sum(runtime.size_bytes + _INSTALLER_BYTES for runtime in lock.runtimes)
+        store = store_need(plan, self._store)
+        needs = [replace(store, size_bytes=store.size_bytes + (runtimes_bytes if plan.missing else 0))]
+        return needs if (out / lock.name).exists() else [*needs, output_need(lock, out, runtimes_bytes)]
 
     def forecast(self, lock: Lock, plan: FetchPlan) -> Phases:
         """About how long the fetch of ``plan`` takes, and packing all of ``lock``."""
@@ -130,7 +146,10 @@ class Builder:
             self._progress.say("          differently; what is in it, and its identity, are the same")
         self._demand_runtimes(lock)
         self._demand_made_charts(lock)
-        phases = self.forecast(lock, self.plan(lock))
+        fetching = self.plan(lock)
+        demand_writable("--out", out)
+        demand_room(self.needs(lock, fetching, out))
+        phases = self.forecast(lock, fetching)
         with ThreadPoolExecutor(1) as beside:
             # Made while blobs arrive; a runtime that is itself on its way waits for the last of them.
             early = beside.submit(self._install, lock) if self._has_runtimes(lock) else None
@@ -141,6 +160,7 @@ class Builder:
             index = self._index(lock)
             install, glibc = making.result()
         _give_memory_back()
+        self.note_use(out / f"{lock.name}{LOCK_SUFFIX}")
         with self._progress.task("assemble", sum(blob.size_bytes for blob in index.blobs)) as task:
             media_set = write_media_set(
                 lock,
@@ -290,9 +310,13 @@ def read_lock(path: Path) -> Lock:
 
 def write_lock(lock: Lock, path: Path) -> None:
     """Writes a lock in one step."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_bytes(lock.to_bytes())
-    partial.replace(path)
+    try:
+        write_whole(path, lock.to_bytes())
+    except OSError as error:
+        message = "the lock cannot be written"
+        next_step = "make room, or name another file with --out FILE; what was fetched stays in the store"
+        needed_bytes = len(lock.to_bytes())
+        raise write_error(message, error, path, needed_bytes=needed_bytes, next_step=next_step) from None
 
 
 def parse_architectures(text: str) -> tuple[Platform, ...]:

@@ -140,6 +140,7 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
     """
     from bundler import build as builder
     from bundler.report import built_lines, plan_document, plan_lines
+    from bundler.room import rooms
 
     request = builder.Request(**options)
     if (lock is None) == (request.k8s is None):
@@ -156,14 +157,17 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
     progress = _progress()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
+    if lock:
+        work.note_use(lock)
     if plan:
         fetching = work.plan(resolved)
         phases, date = work.forecast(resolved, fetching), work.catalog.date
+        there = rooms(work.needs(resolved, fetching, out))
         if as_json:
-            click.echo(json.dumps(plan_document(resolved, fetching, phases)))
+            click.echo(json.dumps(plan_document(resolved, fetching, phases, there)))
         else:
-            output = out / resolved.name
-            _print(plan_lines(resolved, fetching, phases, date=date, mirror=request.mirror, output=output))
+            output, mirror = out / resolved.name, request.mirror
+            _print(plan_lines(resolved, fetching, phases, date=date, mirror=mirror, output=output, rooms=there))
         return
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
@@ -197,8 +201,10 @@ def lock_only(out: Path | None, **options: Any) -> None:
     request = builder.Request(**options)
     if request.k8s is None:
         raise InputError("say what to lock", where="bundle lock", wanted="--k8s VERSION", got="nothing")
-    resolved = builder.Builder(request, _progress()).resolve()
+    work = builder.Builder(request, _progress())
+    resolved = work.resolve()
     path = out or Path(f"{resolved.name}.lock.json")
+    work.note_use(path)
     builder.write_lock(resolved, path)
     click.echo(f"locked    {path}   {len(resolved.files)} files, {len(resolved.images)} images")
 
@@ -236,6 +242,44 @@ def inspect(path: Path, as_json: bool) -> None:
             click.echo(json.dumps(document, indent=2, sort_keys=True))
         else:
             _print(inspect_lines(bundle.index, bundle.identity))
+
+
+@main.group("store")
+def store_verbs() -> None:
+    """Look after the store, where fetched bytes are kept."""
+
+
+@store_verbs.command("gc")
+@click.option("--store", type=_path(), help="The store to clean.  [default: your cache folder]")
+@click.option(
+    "--keep-days",
+    default=7,
+    show_default=True,
+    type=click.IntRange(0, 3650),
+    metavar="DAYS",
+    help="What nothing needs, unfinished downloads too, stays this long after it was written.",
+)
+@click.option("--plan", is_flag=True, help="Only say what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+@guarded
+def store_gc(store: Path | None, keep_days: int, plan: bool, as_json: bool) -> None:
+    """Remove from the store what nothing needs any more.
+
+    What a lock needs stays as long as its file is where a build wrote or read
+    it. Builds that are running are waited for; those that start meanwhile wait.
+    """
+    from bundler import cleaning
+    from bundler.report import cleaning_document, cleaning_lines
+    from bundler.store import default_store_path
+
+    opened = cleaning.open_store(store or default_store_path(os.environ), _progress().say, alone=not plan)
+    finding = cleaning.look(opened, keep_days * 24 * 3600)
+    if not plan:
+        cleaning.remove(finding)
+    if as_json:
+        click.echo(json.dumps(cleaning_document(finding, plan=plan)))
+    else:
+        _print(cleaning_lines(finding, keep_days=keep_days, plan=plan))
 
 
 @main.group("catalog")

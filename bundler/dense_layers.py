@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from bundler.errors import FormatError
 from bundler.measure import unpacked
 from bundler.pack import BlobSource, VerifiedReader
+from bundler.records import write_record
 from installer.bundle import mediatypes
 from installer.bundle.dense import PACK_LEVEL, ZSTD, diff_ids, packed, packed_manifest
 from installer.bundle.denselayer import DenseLayer
@@ -78,10 +78,7 @@ class DenseLayers:
             return _Measured(**json.loads(path.read_text(encoding="ascii")))
         except (FileNotFoundError, ValueError, TypeError):
             found = _measure(blob, diff_id, blobs)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(f"{json.dumps(asdict(found))}\n", encoding="ascii")
-        partial.replace(path)
+        write_record(path, f"{json.dumps(asdict(found))}\n".encode("ascii"))
         return found
 
 

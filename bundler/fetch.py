@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
+from bundler.errors import IntegrityError, OperatorError, SourceError
 from bundler.lockfile import Lock, LockedRuntime
-from bundler.progress import Progress, Task, format_bytes
+from bundler.progress import Progress, Task
+from bundler.records import write_record
+from bundler.room import Need, demand_room
 from bundler.sources.download import Download, Opening, Wanted
 from bundler.sources.http import Cancelled
 from bundler.sources.upstreams import Upstreams
@@ -26,10 +25,16 @@ from installer.bundle.digest import Digest
 from installer.bundle.reference import Reference
 
 _JOIN_SECONDS = 0.2
-_RATE_NAME = "fetch-rate"
+RATE_NAME = "fetch-rate"
 _RATE = re.compile(rb"[1-9][0-9]{0,11}\n")
 _TELLING_BYTES, _TELLING_SECONDS = 10_000_000, 0.5
 """A fetch of less, or in less time, says nothing about the network."""
+
+
+_WHEELS_BYTES = 8_000_000
+"""About what the wheels of one runtime take; a lock does not know it."""
+_RECORDS_BYTES = 3 * 4096
+"""The blocks of the records of one blob, and the rest of its own last one."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def fetch(
     """
     started_seconds = time.monotonic()
     plan = plan_fetch(lock, store)
-    _demand_room(plan, store)
+    demand_room([store_need(plan, store)])
     for runtime in plan.missing_wheels:
         fetch_wheels(runtime, store, upstreams.http.settings.ca_file)
     if plan.missing:
@@ -143,7 +148,7 @@ def fetch(
 def known_rate(store: Store) -> float | None:
     """Bytes per second of the last fetch into this store that was large enough to tell; ``None`` without one."""
     try:
-        with (store.root / _RATE_NAME).open("rb") as stream:
+        with (store.root / RATE_NAME).open("rb") as stream:
             found = stream.read(20)
     except OSError:
         return None
@@ -153,23 +158,16 @@ def known_rate(store: Store) -> float | None:
 def _keep_rate(store: Store, size_bytes: int, seconds: float) -> None:
     if size_bytes < _TELLING_BYTES or seconds < _TELLING_SECONDS:
         return
-    path = store.root / _RATE_NAME
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # without it the next plan has no time for the network, and nothing else
-        partial.write_text(f"{max(1, round(size_bytes / seconds))}\n", encoding="ascii")
-        partial.replace(path)
+    # Without it the next plan has no time for the network, and nothing else.
+    write_record(store.root / RATE_NAME, f"{max(1, round(size_bytes / seconds))}\n".encode("ascii"))
 
 
-def _demand_room(plan: FetchPlan, store: Store) -> None:
-    free_bytes = shutil.disk_usage(store.root).free
-    if free_bytes < plan.missing_bytes:
-        raise InputError(
-            "not enough room for the store",
-            where=str(store.root),
-            wanted=format_bytes(plan.missing_bytes),
-            got=f"{format_bytes(free_bytes)} free",
-            next_step="make room, or name another place with --store DIR",
-        )
+def store_need(plan: FetchPlan, store: Store) -> Need:
+    """The room that the rest of the missing blobs takes in the store, with the records of each."""
+    wheels_bytes = _WHEELS_BYTES * len(plan.missing_wheels)
+    begun_bytes = sum(store.begun_bytes(item.blob.digest, item.blob.size_bytes) for item in plan.missing)
+    records_bytes = _RECORDS_BYTES * len(plan.missing)
+    return Need("--store", store.root, plan.missing_bytes - begun_bytes + records_bytes + wheels_bytes)
 
 
 class _Workers:
@@ -236,12 +234,17 @@ class _Workers:
 
 
 def _combined(failures: Sequence[BaseException]) -> BaseException:
-    """One error for all: the only one as it is; several of ours under the gravest family; anything else first."""
+    """One error for all: the only one as it is; several of ours under the gravest family; anything else first.
+
+    A disk that is full is nobody's but ours, whatever the sources did: it is named alone.
+    """
     ours = [failure for failure in failures if isinstance(failure, OperatorError)]
     if len(failures) == 1:
         return failures[0]
     if len(ours) < len(failures):
         return next(failure for failure in failures if not isinstance(failure, OperatorError))
+    if at_home := [error for error in ours if not isinstance(error, SourceError | IntegrityError)]:
+        return at_home[0]
     message = f"{len(ours)} files could not be fetched"
     where = "\n".join(f"{error.message} ({_on_one_line(error.where)})" for error in ours)
     got = "\n".join(_on_one_line(error.got) for error in ours)

@@ -8,12 +8,12 @@ which no program can set back. What the disk does to the bytes by itself shows o
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
 from pathlib import Path
 
+from bundler.records import write_record
 from bundler.store import look
 from installer.bundle.digest import Digest
 
@@ -31,7 +31,7 @@ class KeptRecords:
     def holds(self, tarball: Path, digest: Digest) -> bool:
         """Whether the file is the one whose bytes had ``digest``, and nothing has written to it since."""
         try:
-            return _read(self._path(tarball)) == _record(tarball.stat(), digest)
+            return _read(self.path(tarball)) == _record(tarball.stat(), digest)
         except OSError:
             return False
 
@@ -41,14 +41,10 @@ class KeptRecords:
         Without a record the next build only takes longer; so where none can be written, there is none.
         """
         time.sleep(max(0.0, min(_CLOCK_STEP_SECONDS, state.st_ctime + _CLOCK_STEP_SECONDS - time.time())))
-        path = self._path(tarball)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(_record(state, digest))
-            partial.replace(path)
+        write_record(self.path(tarball), _record(state, digest))
 
-    def _path(self, tarball: Path) -> Path:
+    def path(self, tarball: Path) -> Path:
+        """Where the record of that file is, if there is one."""
         return self._folder / Digest.of(os.fsencode(tarball.resolve())).hex
 
 

@@ -24,9 +24,11 @@ from bundler.catalog_types import ReleaseFile
 from bundler.charts import MOST_CHART_BYTES, MOST_RENDERED_BYTES, ChartRelease, demand_chart, pack_objects
 from bundler.errors import FormatError, InputError, IntegrityError, OperatorError
 from bundler.lockfile import LockedRuntime
+from bundler.room import write_error
 from bundler.sources.download import Download, Wanted
 from bundler.sources.registry import ResolvedImage
 from bundler.sources.upstreams import Upstreams
+from bundler.store_use import PROGRAM_PREFIX
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
@@ -174,13 +176,25 @@ class ConnectedLookup:
     def _in_a_folder(self, ask: Callable[[Path], _Ended | None]) -> _Ended | None:
         """What ``ask`` gives in a new folder; ``None`` when its program can be run in none.
 
-        A hardened machine mounts /tmp without exec: the store's own place is the second try.
+        A hardened machine mounts /tmp without exec, and a small one is soon full: the store's own place is the second
+        try.
         """
-        for parent in (None, self._upstreams.store.root):
-            with tempfile.TemporaryDirectory(prefix="program-", dir=parent) as folder:
-                if (ended := ask(Path(folder))) is not None:
-                    return ended
-        return None
+        store = self._upstreams.store.root
+        with contextlib.suppress(OSError):
+            if (ended := _in_a_folder(None, ask)) is not None:
+                return ended
+        try:
+            return _in_a_folder(store, ask)
+        except OSError as error:
+            next_step = "make room in TMPDIR, or in the store; or name another store with --store DIR"
+            message = "there is no room to run a program of the release"
+            raise write_error(message, error, store, needed_bytes=None, next_step=next_step) from None
+
+
+def _in_a_folder(parent: Path | None, ask: Callable[[Path], _Ended | None]) -> _Ended | None:
+    """What ``ask`` gives in a new folder of ``parent``, by itself ``TMPDIR``."""
+    with tempfile.TemporaryDirectory(prefix=PROGRAM_PREFIX, dir=parent) as folder:
+        return ask(Path(folder))
 
 
 @dataclass(frozen=True)

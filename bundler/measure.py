@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from isal.igzip_lib import IsalError as _IsalError
 
 from bundler.errors import FormatError
 from bundler.pack import BlobSource, VerifiedReader
+from bundler.records import write_record
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.ordered import ordered_map
@@ -51,10 +51,7 @@ class UnpackedSizes:
             return int(path.read_text(encoding="ascii"))
         with source.open(blob.digest) as reader:
             size_bytes = unpacked_size(reader, blob)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(f"{size_bytes}\n", encoding="ascii")
-        partial.replace(path)
+        write_record(path, f"{size_bytes}\n".encode("ascii"))
         return size_bytes
 
 

@@ -6,9 +6,7 @@ digest of everything the archive follows from, and holds the archive's own diges
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import sys
 import zlib
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from bundler import elf, runtime
 from bundler.lockfile import LockedRuntime
+from bundler.records import write_record
 from bundler.runtime import Payload, installer_sources, payload
 from bundler.store import Store
 from installer.bundle.digest import Digest
@@ -33,20 +32,20 @@ class KeptPayloads:
 
     def payload(self, locked: LockedRuntime) -> Payload:
         """The runtime that ``locked`` describes; made only where the one made before is not there any more."""
-        path = self._folder / _recipe(locked).hex
-        if (kept := self._read(path)) is not None:
+        path = self.path(locked)
+        if (kept := self.read(path)) is not None:
             digest, glibc = kept
             return Payload(locked.platform, self._store.read_bytes(digest, runtime.MAXIMUM_BYTES), glibc)
         made = payload(locked, self._store)
         record = f"{self._store.add_bytes(made.archive)} {made.glibc}\n"
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):  # without a record the next build makes it again
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(record, encoding="ascii")
-            partial.replace(path)
+        write_record(path, record.encode("ascii"))
         return made
 
-    def _read(self, path: Path) -> tuple[Digest, str] | None:
+    def path(self, locked: LockedRuntime) -> Path:
+        """Where the record of the runtime that ``locked`` describes is, if it was made by this code."""
+        return self._folder / _recipe(locked).hex
+
+    def read(self, path: Path) -> tuple[Digest, str] | None:
         """The archive's digest and its glibc, if the record is one and the store has the archive."""
         try:
             with path.open("rb") as stream:

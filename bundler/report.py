@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bundler.build import Built
     from bundler.catalog import Catalog
     from bundler.catalog_types import Minor, Release
+    from bundler.cleaning import Finding, Tally
+    from bundler.room import Room
 
 
 _SHOWN_FROM_SECONDS = 0.95
@@ -36,7 +38,9 @@ _PROOFS = {
 """How a media set that was there already was proven, by :data:`bundler.assemble.Kept`."""
 
 
-def plan_lines(lock: Lock, plan: FetchPlan, phases: Phases, *, date: str, mirror: str, output: Path) -> Iterator[str]:
+def plan_lines(
+    lock: Lock, plan: FetchPlan, phases: Phases, *, date: str, mirror: str, output: Path, rooms: Iterable[Room] = ()
+) -> Iterator[str]:
     """What a build of ``lock`` would fetch and write, and how long that takes; ``date`` is the catalogue's."""
     yield f"Kubernetes v{lock.kubernetes}, {', '.join(lock.platforms)}, catalogue {date}, mirror {mirror}"
     sizes = {blob.digest: blob.size_bytes for blob in lock.blobs}
@@ -64,9 +68,13 @@ def plan_lines(lock: Lock, plan: FetchPlan, phases: Phases, *, date: str, mirror
     about = "" if packing.seconds is None else f", {format_roughly(packing.seconds)}"
     yield f"  to pack   {format_bytes(packing.size_bytes)}{about}"
     yield f"  to write  {output}/"
+    for room in rooms:
+        short = "" if room.enough else ": too little"
+        said = f"{format_bytes(room.needed_bytes)} at most, {format_bytes(room.free_bytes)} free{short}"
+        yield f"  room      {said}  ({', '.join(room.options)})"
 
 
-def plan_document(lock: Lock, plan: FetchPlan, phases: Phases) -> dict[str, Any]:
+def plan_document(lock: Lock, plan: FetchPlan, phases: Phases, rooms: Iterable[Room] = ()) -> dict[str, Any]:
     """The same as JSON has it: what would be fetched, and the forecast of each phase."""
     return {
         "name": lock.name,
@@ -75,6 +83,14 @@ def plan_document(lock: Lock, plan: FetchPlan, phases: Phases) -> dict[str, Any]
         "missing_bytes": plan.missing_bytes,
         "stored_bytes": plan.stored_bytes,
         "forecast": [asdict(phase) for phase in phases],
+        "room": [
+            {
+                "for": {option: str(path) for option, path in zip(room.options, room.paths, strict=True)},
+                "needed_bytes": room.needed_bytes,
+                "free_bytes": room.free_bytes,
+            }
+            for room in rooms
+        ],
     }
 
 
@@ -293,3 +309,40 @@ def release_lines(release: Release, minor: Minor, references: Iterable[str]) -> 
     for name, by_platform in sorted(release.files.items()):
         for platform, file in sorted(by_platform.items()):
             yield f"  {name:<8} {platform:<12} {file.digest.hex}"
+
+
+_KINDS = {"blobs": "blob", "unfinished": "unfinished download", "records": "record"}
+
+
+def cleaning_lines(finding: Finding, *, keep_days: int, plan: bool) -> Iterator[str]:
+    """What a store holds and needs, and what went, or would go."""
+    yield f"store     {finding.root}   {_tallied('blob', finding.blobs)}"
+    yield f"in use    {_counted(len(finding.in_use), 'lock')}"
+    for path, tally in finding.in_use:
+        yield f"{'':<10}{format_bytes(tally.size_bytes):>9}   {printable(str(path))}"
+    if finding.gone:
+        yield f"gone      {_counted(len(finding.gone), 'lock')}; no such file any more"
+        yield from (f"{'':<22}{printable(str(path))}" for path in finding.gone)
+    if finding.young.count:
+        days = _counted(keep_days, "day")
+        yield f"young     {_tallied('file', finding.young)}; not needed, kept for {days}"
+    parts = [_tallied(_KINDS[kind], tally) for kind, tally in finding.removed.items() if tally.count]
+    yield f"{'to go' if plan else 'removed':<9} {'; '.join(reversed(parts)) or 'nothing'}"
+
+
+def cleaning_document(finding: Finding, *, plan: bool) -> dict[str, Any]:
+    """The same as JSON has it."""
+    return {
+        "store": str(finding.root),
+        "plan": plan,
+        "blobs": asdict(finding.blobs),
+        "in_use": [{"lock": str(path), **asdict(tally)} for path, tally in finding.in_use],
+        "gone": [str(path) for path in finding.gone],
+        "young": asdict(finding.young),
+        "removed": {kind: asdict(tally) for kind, tally in finding.removed.items()},
+        "removed_bytes": finding.removed_bytes,
+    }
+
+
+def _tallied(noun: str, tally: Tally) -> str:
+    return f"{_counted(tally.count, noun)}, {format_bytes(tally.size_bytes)}"

@@ -4,7 +4,9 @@
 
     blobs/sha256/<hex>      whole, verified blobs
     verified/sha256/<hex>   what the file looked like (size, times, inode) when this store last hashed it
+    locks/<hex>             the path of a lock that a build was made by
     partial/<hex>           a download that is not finished; the lock on it is held while somebody writes
+    in-use                  locked by every build while it runs, and by ``bundle store gc`` alone
 
 A blob is trusted only while it looks as it did when it was hashed here: a file that somebody put there, changed or
 copied is hashed first and thrown out if it differs. What the file system cannot show (a bit that flipped on the
@@ -24,7 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from bundler.errors import InputError, IntegrityError, OperatorError
+from bundler.errors import InputError, IntegrityError
+from bundler.room import write_error
+from bundler.store_use import StoreUse
 from installer.bundle.digest import Digest, HashingReader
 
 CHUNK_BYTES = 1024 * 1024
@@ -40,9 +44,12 @@ def default_store_path(environment: Mapping[str, str]) -> Path:
 
 
 class Store:
-    """A store under ``root``, made if it is not there. ``report`` gets one line for each thing it threw out."""
+    """A store under ``root``, made if it is not there. ``report`` gets one line for each thing it threw out.
 
-    def __init__(self, root: Path, report: Callable[[str], None] = lambda _line: None) -> None:
+    It is ours as long as this object lives: ``alone``, or shared with whoever else builds from it.
+    """
+
+    def __init__(self, root: Path, report: Callable[[str], None] = lambda _line: None, *, alone: bool = False) -> None:
         self.root = root
         self._report = report
         self._blobs = root / "blobs" / "sha256"
@@ -51,6 +58,7 @@ class Store:
         try:
             for folder in (self._blobs, self._verified, self._partial):
                 folder.mkdir(parents=True, exist_ok=True)
+            self._use = StoreUse(root, alone=alone, report=report)
             self._drop_stale()
         except OSError as error:
             raise InputError(
@@ -83,11 +91,10 @@ class Store:
         try:
             with self.path(digest).open("rb") as stream:
                 before = os.fstat(stream.fileno())
-                got = _hash_of(stream)
+                if (got := _hash_of(stream)) != digest:
+                    self.evict(digest, stream, f"its bytes have {got}")
+                    return False
         except FileNotFoundError:
-            return False
-        if got != digest:
-            self.evict(digest, f"its bytes have {got}")
             return False
         self._record(digest, before)
         return True
@@ -121,8 +128,10 @@ class Store:
             blob.read(1)
         return data
 
-    def evict(self, digest: Digest, why: str) -> None:
-        """Throws the blob out, and says so."""
+    def evict(self, digest: Digest, read: BinaryIO, why: str) -> None:
+        """Throws the blob out, and says so, if it still is the file that was ``read``, and no other build's new one."""
+        if not _is_at(read, self.path(digest)):
+            return
         self.path(digest).unlink(missing_ok=True)
         (self._verified / digest.hex).unlink(missing_ok=True)
         self._report(f"store: {digest.short} thrown out: {why}")
@@ -179,9 +188,16 @@ class Store:
         """Where an unfinished download of the blob is kept."""
         return self._partial / digest.hex
 
+    def begun_bytes(self, digest: Digest, most_bytes: int) -> int:
+        """How much of an unfinished download of the blob is here; 0 if it is longer than the blob."""
+        try:
+            size_bytes = self.partial_path(digest).stat().st_size
+        except FileNotFoundError:
+            return 0
+        return size_bytes if size_bytes <= most_bytes else 0
+
     def commit(self, digest: Digest, stream: BinaryIO) -> None:
         """Makes the verified partial download ``stream`` the blob (:meth:`Partial.finish` calls it)."""
-        stream.flush()
         os.fchmod(stream.fileno(), 0o444)
         os.fsync(stream.fileno())
         self.partial_path(digest).replace(self.path(digest))
@@ -192,7 +208,9 @@ class Store:
         path = self.partial_path(digest)
         waited = False
         while True:
-            stream = path.open("a+b")
+            # Unbuffered: what a full disk did not take must not be tried again when the file is closed.
+            with _disk_errors(self.root, 0):
+                stream = path.open("a+b", buffering=0)
             if _locked(stream) and _is_at(stream, path):
                 return stream
             # Held by another build; or that build renamed the file away between our open and our lock.
@@ -219,8 +237,9 @@ class Store:
             return None
 
     def _record(self, digest: Digest, state: os.stat_result) -> None:
-        # Written in place: a torn record equals no file's look and only costs hashing the blob again.
-        (self._verified / digest.hex).write_text(look(state), encoding="ascii")
+        # Written in place: a torn record, or none, equals no file's look and only costs hashing the blob again.
+        with contextlib.suppress(OSError):
+            (self._verified / digest.hex).write_text(look(state), encoding="ascii")
 
 
 class Partial:
@@ -256,8 +275,10 @@ class Partial:
             got = f"{self.size_bytes + len(data)} bytes or more"
             self.restart()
             raise IntegrityError("wrong size", wanted=f"{self._wanted_bytes} bytes", got=got)
-        with _disk_errors(self._store.root):
-            self._stream.write(data)
+        with _disk_errors(self._store.root, self._wanted_bytes - self.size_bytes):
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._stream.write(rest) :]
         self._hash.update(data)
         self.size_bytes += len(data)
 
@@ -270,7 +291,7 @@ class Partial:
                 wanted, got = f"{self._wanted_bytes} bytes", f"{got_bytes} bytes"
                 raise IntegrityError("wrong size", where=where, wanted=wanted, got=got)
             raise IntegrityError("wrong bytes", where=where, wanted=self._digest, got=got)
-        with _disk_errors(self._store.root):
+        with _disk_errors(self._store.root, 0):
             self._store.commit(self._digest, self._stream)
         self.finished = True
 
@@ -290,7 +311,7 @@ class StoredBlob:
         try:
             return self._reader.read(size)
         except IntegrityError as error:
-            self._store.evict(self._digest, error.message)
+            self._store.evict(self._digest, self._stream, error.message)
             raise IntegrityError(
                 f"a blob in the store is damaged: {error.message}",
                 where=error.where,
@@ -313,16 +334,13 @@ class StoredBlob:
 
 
 @contextlib.contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
+def _disk_errors(root: Path, needed_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OperatorError(
-            "the store cannot be written",
-            where=str(root),
-            got=str(error),
-            next_step="make room, or name another place with --store DIR; what is there is kept and resumed",
-        ) from None
+        next_step = "make room, or name another place with --store DIR; what is there is kept and resumed"
+        message = "the store cannot be written"
+        raise write_error(message, error, root, needed_bytes=needed_bytes, next_step=next_step) from None
 
 
 def _hash_of(stream: BufferedReader) -> str:

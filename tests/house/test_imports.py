@@ -18,10 +18,11 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 LAYERS = (
     {"cli", "__main__"},
     {"build", "report"},
-    {"assemble", "fetch", "lookup"},
+    {"assemble", "cleaning", "fetch", "lookup"},
     {"kept", "payloads", "dense_layers"},
     {
         "resolve",
+        "locks_in_use",
         "addon_choice",
         "addons",
         "sources",
@@ -44,13 +45,14 @@ LAYERS = (
         "imagelist",
         "lockfile",
         "mirrors",
-        "progress",
+        "room",
         "charts",
         "forecast",
         "site_values",
+        "store_use",
         "versions",
     },
-    {"yaml_document"},
+    {"progress", "records", "yaml_document"},
     {"errors"},
 )
 

@@ -70,11 +70,15 @@ def test_a_plan_fetches_nothing(upstream: Served, tmp_path: Path) -> None:
     assert sum(sizes[:-1]) < 200_000, "image documents, a chart, and the packed interpreter, but no file and no layer"
     assert not (tmp_path / "dist").exists()
     assert re.search(r"to pack   10\d\.\d MB, about \d s", done.stdout)
-    assert max(map(len, done.stdout.splitlines()[-3:-1])) <= 80
+    assert max(map(len, done.stdout.splitlines()[-4:-2])) <= 80
+    assert re.search(r"\n  room      [0-9.]+ MB at most, [0-9.]+ [MG]B free  \(--store, --out\)\n$", done.stdout)
     told = build(upstream, tmp_path, "--k8s", "v1.30", "--plan", "--json")
     fetching, packing = json.loads(told.stdout)["forecast"]
     assert (fetching["name"], fetching["seconds"]) == ("fetch", None)
     assert packing["size_bytes"] > fetching["size_bytes"] > 0 < packing["seconds"]
+    (room,) = json.loads(told.stdout)["room"]
+    assert room["for"] == {"--store": str(tmp_path / "store"), "--out": str(tmp_path / "dist")}
+    assert room["free_bytes"] > room["needed_bytes"] > fetching["size_bytes"] + packing["size_bytes"]
 
 
 def test_the_lock_rebuilds_the_same_bytes_with_an_empty_store_and_eight_jobs(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import io
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from bundler import fetch as fetch_module
-from bundler.errors import InputError, OperatorError, SourceError
+from bundler.errors import InputError, IntegrityError, OperatorError, SourceError
 from bundler.fetch import FetchStats, fetch, plan_fetch
 from bundler.lockfile import LockedRuntime
 from bundler.lookup import ConnectedLookup
@@ -220,11 +219,16 @@ def test_two_builds_share_one_store(parts: Parts, upstream: Upstream, tmp_path: 
 def test_too_small_a_disk_is_said_before_anything_is_fetched(
     parts: Parts, upstream: Upstream, build: _Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil.disk_usage(build.store.root)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr("bundler.room.free_bytes", lambda _path: 1000)
     with pytest.raises(InputError, match="not enough room"):
         build.fetch(parts)
     assert not upstream.seen
+
+
+def test_a_full_disk_is_not_told_as_a_failure_of_the_network() -> None:
+    full = OperatorError("the store cannot be written", got="No space left on device")
+    for failures in ([full, full], [SourceError("reset", temporary=True), full], [full, IntegrityError("wrong bytes")]):
+        assert fetch_module._combined(failures) is full
 
 
 def test_a_log_names_each_file(parts: Parts, build: _Build) -> None:

@@ -58,7 +58,7 @@ def test_the_rate_of_a_fetch_that_tells_is_remembered(tmp_path: Path) -> None:
     assert known_rate(store) is None
     _keep_rate(store, 90_000_000, 3.0)
     assert known_rate(store) == 30e6
-    assert [path.name for path in store.root.iterdir() if path.is_file()] == ["fetch-rate"]
+    assert {path.name for path in store.root.iterdir() if path.is_file()} == {"fetch-rate", "in-use"}
 
 
 @pytest.mark.parametrize("text", [b"", b"0\n", b"-5\n", b"inf\n", b"1e9\n", b"9" * 5000, b"12", b"\xff\n"])

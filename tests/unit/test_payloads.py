@@ -82,6 +82,6 @@ def test_a_record_that_is_damaged_or_leads_nowhere_is_made_again(desk: Desk, rec
 def test_an_archive_that_the_store_lost_is_made_again(desk: Desk) -> None:
     first = desk.get()
     (path,) = desk.folder.iterdir()
-    desk.store.evict(Digest(path.read_text().split()[0]), "for the test")
+    desk.store.path(Digest(path.read_text().split()[0])).unlink()
     assert desk.get() == first
     assert desk.made == 2

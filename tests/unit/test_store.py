@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pytest
 
 import bundler.store
-from bundler.errors import InputError, IntegrityError
+from bundler.errors import InputError, IntegrityError, OperatorError
 from bundler.store import STALE_SECONDS, Store, default_store_path
 from installer.bundle.digest import Digest
 
@@ -89,6 +89,47 @@ def test_damage_shows_when_the_blob_is_read_and_evicts_it(store: Store) -> None:
             pass
     assert "run the same command again" in str(caught.value.next_step)
     assert not store.path(DIGEST).exists()
+
+
+def test_damage_that_was_read_does_not_evict_what_another_build_fetched_meanwhile(store: Store, tmp_path: Path) -> None:
+    store.add_bytes(DATA)
+    blob = store.open(DIGEST)
+    _change_a_byte(store.path(DIGEST))
+    other = Store(tmp_path / "store")
+    assert not other.has(DIGEST)
+    other.add_bytes(DATA)
+    with blob, pytest.raises(IntegrityError, match="damaged"):
+        while blob.read(100):
+            pass
+    assert other.read_bytes(DIGEST, len(DATA)) == DATA
+
+
+def test_a_full_disk_is_told_once_with_what_is_needed_and_free(
+    store: Store, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundler.room.free_bytes", lambda _path: 4096)
+    with pytest.raises(OperatorError, match="cannot be written") as caught, store.receive(DIGEST, 9_000_000) as partial:
+        assert partial is not None
+        partial.append(DATA)
+        monkeypatch.setattr(partial, "_stream", Full(partial._stream))
+        partial.append(DATA)
+    assert (caught.value.wanted, caught.value.got) == ("room for 9.0 MB more", "No space left on device; <0.1 MB free")
+    assert store.begun_bytes(DIGEST, 9_000_000) == len(DATA)
+    assert lines == []
+
+
+class Full:
+    """A file on a disk that has no room."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, _data: object) -> int:
+        """Takes nothing."""
+        raise OSError(28, "No space left on device")
 
 
 def test_a_small_blob_is_never_larger_than_asked(store: Store) -> None:
