@@ -30,12 +30,11 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
 from installer.bundle.layout import INDEX_NAME
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
-from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
+from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import verify
 
 MINIMUM_INSTALLER = "0.1.0"
 """The oldest installer that reads what is written here; raised when the format or its meaning changes."""
-INSTALL_NAME = "install"
 LOCK_SUFFIX = ".lock.json"
 
 _AROUND_BLOB_BYTES = 8192

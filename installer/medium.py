@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
+from installer.bundle.sums import SUMS_NAME
 from installer.errors import InputError
 from installer.installed import Installed
 from installer.node import NodeView
@@ -15,7 +16,7 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
 
     Where there is none, the error names the one this node was installed from, as that is the one to plug in.
     """
-    if media.is_file() or (media.is_dir() and any(TARBALL_SUFFIX in path.name for path in media.iterdir())):
+    if media.is_file() or (media.is_dir() and any(_is_of_a_set(path.name) for path in media.iterdir())):
         return open_media_set(media)
     record = Installed.read(view)
     if record is None:
@@ -30,3 +31,7 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
         got="a folder without a bundle" if media.is_dir() else "nothing",
         next_step=f"{next_step}, or give --media DIR",
     )
+
+
+def _is_of_a_set(name: str) -> bool:
+    return TARBALL_SUFFIX in name or name == SUMS_NAME

@@ -46,7 +46,8 @@ class Reading:
     """``read_bytes`` of the medium are needed; they took ``seconds`` to read and prove (``None``: not read yet).
 
     ``medium_seconds`` is the part of that time the medium was waited for. ``slow_bytes`` came slowly; of these
-    ``spooled_bytes`` are kept on the file system at ``mount``, or would be by an install.
+    ``spooled_bytes`` are kept on the file system at ``mount``, or would be by an install. ``unexpected`` are files on
+    the medium that nothing proves.
     """
 
     read_bytes: int
@@ -55,6 +56,7 @@ class Reading:
     slow_bytes: int = 0
     spooled_bytes: int = 0
     mount: str = ""
+    unexpected: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -125,7 +127,7 @@ def _read(bundle: Bundle, needed: Collection[Digest], watching: Watching, spool:
     spool.filled()
     seconds = time.monotonic() - began
     read_bytes, slow_bytes, spooled_bytes = verified.read_bytes, spool.slow_bytes, spool.kept_bytes
-    reading = Reading(read_bytes, seconds, spool.medium_seconds, slow_bytes, spooled_bytes, mount)
+    reading = Reading(read_bytes, seconds, spool.medium_seconds, slow_bytes, spooled_bytes, mount, verified.unexpected)
     watching.verified(bundle, reading)
     return reading
 

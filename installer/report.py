@@ -9,6 +9,7 @@ from typing import Any
 
 from installer.bundle.errors import printable
 from installer.bundle.reader import Bundle
+from installer.bundle.sums import SUMS_NAME
 from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepResult, StepStarted
 from installer.facts import NodeFacts
 from installer.forecast import PHASES, PhaseForecast, Phases, left_seconds
@@ -26,6 +27,8 @@ Write = Callable[[str], None]
 Meter = tuple[Callable[[int], None], Callable[[], object]]
 """A progress display: told how many bytes more are read, and told to vanish."""
 _SHOWN_FROM_SECONDS = 0.95
+_OPERATORS_OWN = ("join.yaml", "cluster.yaml")
+"""What operators lay beside the medium; see docs/bundle-format.md."""
 
 
 class TextReport:
@@ -53,6 +56,8 @@ class TextReport:
         self._close_meter()
         took = duration(reading.seconds or 0.0)
         self._line("bundle", f"{_named(bundle)}  verified {size(reading.read_bytes)} in {took}")
+        if unexpected := [name for name in reading.unexpected if name not in _OPERATORS_OWN]:
+            self._fold("  warn  ", f"on the medium and not in {SUMS_NAME}, so not proven: {', '.join(unexpected)}")
 
     def unread(self, bundle: Bundle) -> None:
         """See :class:`~installer.install.Report`."""

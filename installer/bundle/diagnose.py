@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, IntegrityError, OperatorError
 from installer.bundle.index import MAXIMUM_BYTES, BundledImage, BundleIndex
 from installer.bundle.layout import BLOCK_BYTES, INDEX_NAME, Layout, Member, tar_header
-from installer.bundle.seekable import FOOTER_MAGIC, FRAME_MAGIC, TABLE_MAGIC, Frame
+from installer.bundle.seekable import FOOTER_MAGIC, FRAME_HEADER_BYTES, FRAME_MAGIC, TABLE_MAGIC, Frame
 
 COPY_AGAIN = "copy the media set again; if this stays, build it again"
 _TAIL_BYTES = 1024 * 1024
@@ -81,7 +82,8 @@ def _is_octal(field: bytes) -> bool:
 
 def better(error: IntegrityError, stream: BinaryIO, size_bytes: int, where: str) -> OperatorError:
     """A plainer error for a file whose seek table cannot be used: foreign, cut short, longer, or damaged there."""
-    if size_bytes < len(FRAME_MAGIC) or seekable.read_at(stream, 0, len(FRAME_MAGIC), where) != FRAME_MAGIC:
+    head = seekable.read_at(stream, 0, min(size_bytes, len(FRAME_MAGIC)), where)
+    if not FRAME_MAGIC.startswith(head):
         return FormatError(
             "not a bundle",
             where=where,
@@ -109,6 +111,20 @@ def better(error: IntegrityError, stream: BinaryIO, size_bytes: int, where: str)
         got=f"{size_bytes} bytes and no end",
         next_step="copy it again, and check that the medium had room (FAT holds at most 4 GiB in a file)",
     )
+
+
+def demand_table(stream: BinaryIO, frames: tuple[Frame, ...], layout: Layout, where: str) -> None:
+    """Raises :class:`FormatError` where it is the seek table that has a frame's size wrong, and not the frame."""
+    if len(frames) != layout.frames:
+        return
+    for frame, wanted_bytes in zip(frames, layout.frame_sizes(), strict=True):
+        if frame.length_bytes == wanted_bytes:
+            continue
+        head = seekable.read_at(stream, frame.offset_bytes, min(frame.compressed_bytes, FRAME_HEADER_BYTES), where)
+        with contextlib.suppress(zstandard.ZstdError):
+            if zstandard.get_frame_parameters(head).content_size == wanted_bytes:
+                raise seekable.damaged_table(where, f"a frame of {wanted_bytes} bytes", f"{frame.length_bytes} bytes")
+        return
 
 
 def _table_where_it_belongs(tail: bytes, stream: BinaryIO) -> bool:

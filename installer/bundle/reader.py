@@ -35,6 +35,7 @@ from installer.bundle.ordered import ordered_map
 from installer.bundle.platform import Platform
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.spool import Spool
+from installer.bundle.sums import SUMS_NAME, incomplete, read_sums
 
 TARBALL_SUFFIX = ".tar.zst"
 _READ_AHEAD_JOBS = 2
@@ -83,6 +84,7 @@ class Bundle:
             for frame, size_bytes in zip(self.frames, self.layout.frame_sizes(), strict=True)
         )
         if header != first.header or not agree:
+            diagnose.demand_table(self._stream, self.frames, self.layout, str(self.path))
             raise FormatError(
                 "the tarball does not have the members that bundle.json lists",
                 where=str(self.path),
@@ -312,6 +314,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _tarball_in(folder: Path) -> Path:
     found = sorted(entry for entry in folder.iterdir() if entry.name.endswith(TARBALL_SUFFIX))
+    if len(found) != 1 and (folder / SUMS_NAME).exists():
+        listed = [name for name in read_sums(folder) if name.endswith(TARBALL_SUFFIX)]
+        if missing := [name for name in listed if folder / name not in found]:
+            raise incomplete(folder, missing, tuple(entry.name for entry in found))
+        found = [entry for entry in found if entry.name in listed]
     if len(found) != 1:
         raise InputError(
             "not a media set",

@@ -34,7 +34,7 @@ _FOOTER_BYTES = 9
 _HEADER_BYTES = 8
 _LEAST_BYTES = 1024
 _READ_BYTES = 1024 * 1024
-_FRAME_HEADER_BYTES = 18
+FRAME_HEADER_BYTES = 18
 _COPY_AGAIN = "copy the media set again"
 
 
@@ -78,8 +78,7 @@ def parse_table(stream: BinaryIO, size_bytes: int, where: str) -> tuple[Frame, .
     """The frames of a file of ``size_bytes``; :class:`FormatError` unless table and file agree to the byte."""
 
     def damaged(wanted: str, got: str) -> FormatError:
-        message = "the seek table at the end of the tarball is damaged"
-        return FormatError(message, where=where, wanted=wanted, got=got, next_step=_COPY_AGAIN)
+        return damaged_table(where, wanted, got)
 
     footer = read_at(stream, max(0, size_bytes - _FOOTER_BYTES), min(size_bytes, _FOOTER_BYTES), where)
     if len(footer) < _FOOTER_BYTES or footer[5:] != FOOTER_MAGIC:
@@ -103,6 +102,12 @@ def parse_table(stream: BinaryIO, size_bytes: int, where: str) -> tuple[Frame, .
     if offset_bytes + length_bytes != size_bytes:
         raise damaged(f"{size_bytes} bytes of frames and table", f"{offset_bytes + length_bytes} bytes")
     return tuple(frames)
+
+
+def damaged_table(where: str, wanted: str, got: str) -> FormatError:
+    """The error for a seek table that cannot be right."""
+    message = "the seek table at the end of the tarball is damaged"
+    return FormatError(message, where=where, wanted=wanted, got=got, next_step=_COPY_AGAIN)
 
 
 def decompress(data: bytes, length_bytes: int) -> bytes:
@@ -186,7 +191,7 @@ class _FrameSource:
 
     def head(self) -> bytes:
         """The bytes that hold the frame's own header; they are read again by what follows, but not from the file."""
-        self._head = self.read(_FRAME_HEADER_BYTES)
+        self._head = self.read(FRAME_HEADER_BYTES)
         return self._head
 
     def read(self, size: int = -1) -> bytes:

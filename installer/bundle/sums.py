@@ -1,4 +1,7 @@
-"""``SHA256SUMS``: the digest of every other file in the media set, as ``sha256sum -c`` reads it."""
+"""``SHA256SUMS``: the digest of every other file in the media set, as ``sha256sum -c`` reads it.
+
+One content has one encoding, so that no bit of the file can change unseen.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from installer.bundle.errors import FormatError, IntegrityError
 
 SUMS_NAME = "SHA256SUMS"
 SIGNATURE_NAME = "SHA256SUMS.sig"
-_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9][A-Za-z0-9._-]{0,199})")
+INSTALL_NAME = "install"
+_COPY_AGAIN = "copy the media set again"
+_SLIP_BITS = 16
+_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,199})")
 _MAXIMUM_BYTES = 1024 * 1024
 
 
@@ -21,21 +27,16 @@ def sums_text(sums: Mapping[str, Digest]) -> str:
 
 
 def parse_sums(text: str, where: str) -> dict[str, Digest]:
-    """File names and the digests they must have; :class:`FormatError` for anything that is not such a line."""
+    """File names and the digests they must have; :class:`FormatError` for anything :func:`sums_text` does not write."""
     sums: dict[str, Digest] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         match = _LINE.fullmatch(line)
         if match is None or match[2] in sums or match[2] in (SUMS_NAME, SIGNATURE_NAME):
-            raise FormatError(
-                f"{SUMS_NAME} is damaged",
-                where=f"{where}, line {number}",
-                wanted="64 hex digits, two spaces and the name of another file, each once",
-                got=line[:120],
-                next_step="copy the media set again",
-            )
+            wanted = "64 hex digits, two spaces and the name of another file, each once"
+            raise _damaged(f"{where}, line {number}", wanted, line[:120])
         sums[match[2]] = Digest.from_hex(match[1])
-    if not sums:
-        raise FormatError(f"{SUMS_NAME} is empty", where=where, next_step="copy the media set again")
+    if sums_text(sums) != text:
+        raise _damaged(where, "lines sorted by name, each with its end", "others")
     return sums
 
 
@@ -45,14 +46,49 @@ def read_sums(folder: Path) -> dict[str, Digest]:
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAXIMUM_BYTES + 1)
+    except FileNotFoundError:
+        raise incomplete(folder, [SUMS_NAME]) from None
     except OSError as error:
         raise IntegrityError(
             f"{SUMS_NAME} cannot be read",
             where=str(path),
             wanted="the sums of every file in the media set",
             got=error.strerror or str(error),
-            next_step="copy the media set again",
+            next_step=_COPY_AGAIN,
         ) from None
     if len(data) > _MAXIMUM_BYTES:
         raise FormatError(f"{SUMS_NAME} is too large", where=str(path), wanted=f"at most {_MAXIMUM_BYTES} bytes")
     return parse_sums(data.decode("ascii", "backslashreplace"), str(path))
+
+
+def demand_listed(sums: Mapping[str, Digest], names: tuple[str, ...], folder: Path) -> None:
+    """Every media set has ``names``: a list without one of them is not whole."""
+    if absent := [name for name in names if name not in sums]:
+        raise _damaged(str(folder / SUMS_NAME), f"a line for {', '.join(absent)}", ", ".join(sums))
+
+
+def incomplete(folder: Path, missing: list[str], unexpected: tuple[str, ...] = ()) -> IntegrityError:
+    """The error for files that should be in the media set; ``unexpected`` ones may be those under other names."""
+    return IntegrityError(
+        "the media set is not complete",
+        where=str(folder),
+        wanted=f"{INSTALL_NAME}, the tarball, bundle.json and {SUMS_NAME}",
+        got=f"all but {', '.join(missing)}" + (f"; not among them: {', '.join(unexpected)}" if unexpected else ""),
+        next_step="copy the missing files again",
+    )
+
+
+def unlike(name: str, wanted: Digest, got: Digest, error: IntegrityError, folder: Path) -> IntegrityError:
+    """The error for a file whose digest is not the listed one: ``error``, unless it is the list that is damaged.
+
+    Another content changes about half of a digest's 256 bits; where only a few differ, the digest itself was written
+    down right and has been damaged since.
+    """
+    differing = int(wanted.hex, 16) ^ int(got.hex, 16)
+    if differing.bit_count() > _SLIP_BITS:
+        return error
+    return _damaged(str(folder / SUMS_NAME), f"{got}, which {name} has", wanted)
+
+
+def _damaged(where: str, wanted: str, got: str) -> FormatError:
+    return FormatError(f"{SUMS_NAME} is damaged", where=where, wanted=wanted, got=got, next_step=_COPY_AGAIN)

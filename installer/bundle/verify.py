@@ -20,9 +20,17 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError
 from installer.bundle.layout import END, INDEX_NAME, Member, piece_sizes
 from installer.bundle.ordered import SideDigest, ordered_map
-from installer.bundle.reader import Bundle
+from installer.bundle.reader import TARBALL_SUFFIX, Bundle
 from installer.bundle.seekable import Frame, LongFrame
-from installer.bundle.sums import SIGNATURE_NAME, SUMS_NAME, read_sums
+from installer.bundle.sums import (
+    INSTALL_NAME,
+    SIGNATURE_NAME,
+    SUMS_NAME,
+    demand_listed,
+    incomplete,
+    read_sums,
+    unlike,
+)
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -82,7 +90,7 @@ def verify(
     ``progress`` is called with the number of bytes read since its last call.
     """
     sums = read_sums(bundle.folder) if bundle.folder else {}
-    unexpected = _compare_names(bundle.folder, sums, bundle.path.name) if bundle.folder else ()
+    unexpected = _compare_names(bundle, bundle.folder, sums) if bundle.folder else ()
     if sums:
         _demand_identity(bundle, sums[INDEX_NAME])
     read_bytes = 0
@@ -93,13 +101,14 @@ def verify(
     got = _verify_tarball(bundle, portion, jobs, progress)
     wanted = sums.get(bundle.path.name, got)
     if portion.is_whole and got != wanted:
-        raise IntegrityError(
+        error = IntegrityError(
             "the tarball is not the one that SHA256SUMS lists, although each of its members is whole",
             where=str(bundle.path),
             wanted=wanted,
             got=got,
             next_step=diagnose.COPY_AGAIN,
         )
+        raise unlike(bundle.path.name, wanted, got, error, bundle.path.parent)
     summed = set(sums) - (set() if portion.is_whole else {bundle.path.name})
     read_bytes += portion.read_bytes(bundle)
     return Verified(bundle.identity, read_bytes, len(portion.members), tuple(sorted(summed)), unexpected)
@@ -116,36 +125,32 @@ def bytes_to_read(bundle: Bundle, needed: Collection[Digest] | None = None) -> i
 
 def _demand_identity(bundle: Bundle, wanted: Digest) -> None:
     if bundle.identity != wanted:
-        raise IntegrityError(
+        error = IntegrityError(
             f"the tarball is of another bundle than the one that {SUMS_NAME} is of",
             where=str(bundle.path),
             wanted=f"identity {wanted}",
             got=bundle.identity,
             next_step=diagnose.COPY_AGAIN,
         )
+        raise unlike(INDEX_NAME, wanted, bundle.identity, error, bundle.path.parent)
 
 
-def _compare_names(folder: Path, sums: dict[str, Digest], tarball: str) -> tuple[str, ...]:
-    there = {entry.name for entry in folder.iterdir()}
-    missing = sorted(set(sums) - there)
-    if missing:
+def _compare_names(bundle: Bundle, folder: Path, sums: dict[str, Digest]) -> tuple[str, ...]:
+    tarball = bundle.index.name + TARBALL_SUFFIX
+    if bundle.path.name != tarball:
         raise IntegrityError(
-            "the media set is not complete",
-            where=str(folder),
-            wanted=", ".join(sorted(sums)),
-            got=f"all but {', '.join(missing)}",
-            next_step="copy the missing files again",
+            "the tarball has another name than it was built with",
+            where=str(bundle.path),
+            wanted=tarball,
+            got=bundle.path.name,
+            next_step="give it that name again",
         )
-    for name in (tarball, INDEX_NAME):
-        if name not in sums:
-            raise IntegrityError(
-                f"{SUMS_NAME} does not list {name}",
-                where=str(folder / SUMS_NAME),
-                wanted=name,
-                got=", ".join(sorted(sums)),
-                next_step=diagnose.COPY_AGAIN,
-            )
-    return tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
+    demand_listed(sums, (INSTALL_NAME, tarball, INDEX_NAME), folder)
+    there = {entry.name for entry in folder.iterdir()}
+    unexpected = tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
+    if missing := sorted(set(sums) - there):
+        raise incomplete(folder, missing, unexpected)
+    return unexpected
 
 
 def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) -> int:
@@ -162,11 +167,12 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
         raise IntegrityError(
             "a file of the media set cannot be read", where=str(path), wanted=wanted, got=error.strerror or str(error)
         ) from None
-    got = f"sha256:{digest.hexdigest()}"
+    got = Digest.from_hex(digest.hexdigest())
     if got != wanted:
-        raise IntegrityError(
+        damaged = IntegrityError(
             f"{path.name} is damaged", where=str(path), wanted=wanted, got=got, next_step="copy this file again"
         )
+        raise unlike(path.name, wanted, got, damaged, path.parent)
     return size_bytes
 
 
