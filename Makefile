@@ -3,10 +3,11 @@
 PYTEST := .venv/bin/python -m pytest
 LAB_COMPILE := yes
 BENCH :=
+FUZZ_SECONDS := 60
 COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
 	tests/integration/test_lab_upstream.py
 
-.PHONY: help setup demo test contract e2e e2e-flannel e2e-back e2e-ha bench lint format clean
+.PHONY: help setup demo test contract fuzz e2e e2e-flannel e2e-back e2e-ha bench lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +20,10 @@ demo: setup ## the main job, shown: build a bundle, carry it, install a node tha
 
 test: setup ## lint, types, unit, golden, contract and integration tests (about 8 minutes on two processors)
 	@$(PYTEST) -n auto tests/unit tests/golden tests/house
-	@$(PYTEST) -n 3 --dist loadfile tests/contract tests/integration
+	@$(PYTEST) -n 3 --dist loadfile tests/contract tests/integration tests/fuzz
+
+fuzz: setup ## every parser of outside bytes, fuzzed for FUZZ_SECONDS each (60 unless given)
+	@.venv/bin/python -m tests.fuzz all $(FUZZ_SECONDS)
 
 contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
 	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 3 --dist loadfile $(COMPILED)

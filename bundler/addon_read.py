@@ -118,7 +118,7 @@ def _chart_or_objects(
     if "chart" in fields and "objects" in fields:
         fields.note("objects", "a chart is given, too; wanted one of them")
     if "objects" in fields:
-        return None, Objects(fields.text("objects"), layer.source(place))
+        return None, Objects(fields.text("objects", has_lines=True), layer.source(place))
     if "chart" in fields:
         if below and below.objects:
             fields.note("chart", "the catalogue below has objects under this name; use another name")

@@ -34,7 +34,7 @@ from bundler.lockfile import LockedWheel
 from bundler.versions import VersionRange, parse_version
 from bundler.yaml_document import open_document
 from installer.bundle.digest import Digest
-from installer.bundle.index import Placement
+from installer.bundle.placement import Placement
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
 from installer.bundle.roles import read_roles

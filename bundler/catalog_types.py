@@ -8,7 +8,7 @@ from bundler.lockfile import LockedWheel
 from bundler.versions import VersionRange
 from installer.bundle import mediatypes
 from installer.bundle.digest import Digest
-from installer.bundle.index import Placement
+from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.source import Source

@@ -17,6 +17,7 @@ from typing import Any
 from bundler.errors import IntegrityError
 from bundler.versions import without_v
 from bundler.yaml_document import parse_document
+from installer.bundle.tarstream import entries
 
 MOST_CHART_BYTES = 64 * 1024 * 1024
 """The largest chart, packed and unpacked; most are a few kilobytes."""
@@ -45,8 +46,7 @@ def demand_chart(data: bytes, name: str, version: str, *, where: str) -> None:
             plain = stream.read(MOST_CHART_BYTES + 1)
         if len(plain) > MOST_CHART_BYTES:
             raise _refused(where, f"at most {MOST_CHART_BYTES} bytes unpacked", "more than that")
-        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            about = _about(archive, where)
+        about = _about(io.BytesIO(plain), where)
     except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
         raise _refused(where, "a tar archive in gzip, as helm package makes it", str(error)[:200]) from None
     got_name, got_version = about.get("name"), about.get("version")
@@ -86,21 +86,21 @@ def _stored_gzip(data: bytes) -> bytes:
     return b"".join([*out, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)])
 
 
-def _about(archive: tarfile.TarFile, where: str) -> dict[str, Any]:
+def _about(archive: io.BytesIO, where: str) -> dict[str, Any]:
     """What ``Chart.yaml`` in the one top folder says; every member's name is looked at."""
     tops, seen, about = set(), set(), None
-    for member in archive:
+    for member, content in entries(archive.read):
         parts = member.name.split("/")
-        if {"", ".", ".."} & set(parts) or "\\" in member.name or not (member.isfile() or member.isdir()):
+        if {"", ".", ".."} & set(parts) or "\\" in member.name or member.kind not in ("file", "folder"):
             raise _refused(where, "plain files below one folder", f"the member {member.name[:200]}")
         if member.name in seen:
             raise _refused(where, "each file once", f"twice {member.name[:200]}")
         seen.add(member.name)
         tops.add(parts[0])
-        if parts[1:] == ["Chart.yaml"] and member.size > _MOST_ABOUT_BYTES:
-            raise _refused(where, f"a Chart.yaml of at most {_MOST_ABOUT_BYTES} bytes", f"{member.size} bytes")
-        if parts[1:] == ["Chart.yaml"] and (stream := archive.extractfile(member)):
-            about = parse_document(stream.read().decode("utf-8"), where=f"{where}, Chart.yaml")
+        if parts[1:] == ["Chart.yaml"] and member.kind == "file":
+            if member.size_bytes > _MOST_ABOUT_BYTES:
+                raise _refused(where, f"a Chart.yaml of at most {_MOST_ABOUT_BYTES} bytes", f"{member.size_bytes}")
+            about = parse_document(b"".join(content).decode("utf-8"), where=f"{where}, Chart.yaml")
     if len(tops) != 1 or not isinstance(about, dict):
         raise _refused(where, "one folder with a Chart.yaml", ", ".join(sorted(tops))[:200] or "nothing")
     return about

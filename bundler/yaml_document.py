@@ -29,7 +29,7 @@ def read_document(path: Path) -> Any:
 
 def parse_document(text: str, *, where: str) -> Any:
     """The one YAML document that ``text`` is. The parser is loaded only here, so that help and errors stay quick."""
-    import yaml
+    from installer.bundle.yamltext import UNREADABLE
 
     try:
         demand_modest(text)
@@ -38,7 +38,7 @@ def parse_document(text: str, *, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InputError("not a YAML document", where=where, got=str(error)[:500]) from None
 
 
@@ -59,8 +59,11 @@ def _loader(text: str) -> Any:
     """A safe loader (in C where PyYAML was built with it) that refuses a mapping with the same key twice."""
     import yaml
 
+    from installer.bundle.yamltext import bounded
+
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+    @bounded
     class Loader(base):  # type: ignore[misc]
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             seen = set()

@@ -15,6 +15,7 @@ import installer
 from installer.addons import host_needs
 from installer.agreement import joining_config
 from installer.bundle.reader import Bundle
+from installer.bundle.yamltext import LIMIT_BYTES
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
 from installer.execute import (
@@ -347,7 +348,8 @@ def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
 def read_given(path: Path, option: str, wanted: str) -> str:
     """The text of a file that was given with ``option``; :class:`InputError` where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            return stream.read(LIMIT_BYTES + 1).decode("utf-8")  # the YAML reader refuses what is longer than it takes
     except OSError as error:
         got = error.strerror or str(error)
         raise InputError("cannot read a file", where=f"{option} {path}", wanted=wanted, got=got) from None

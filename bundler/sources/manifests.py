@@ -177,5 +177,5 @@ def config_platform(data: bytes, *, where: str) -> str:
         document = json.loads(data)
         name, variant = f"{document['os']}/{document['architecture']}", document.get("variant") or ""
         return name if variant in _VARIANTS.get(document["architecture"], ("",)) else f"{name}/{variant}"
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, RecursionError, LookupError, TypeError):
         raise FormatError("not an image config", where=where, wanted="JSON with os and architecture") from None

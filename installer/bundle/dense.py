@@ -44,8 +44,8 @@ def packed_manifest(manifest: bytes, config: bytes, layers: Mapping[Digest, Dens
 
     ``layers`` are by the registry's digest. :class:`FormatError` unless the config's ``diff_ids`` are the layers' own.
     """
-    document = json.loads(manifest)
-    chosen = [layers.get(Digest(item["digest"])) for item in document["layers"]]
+    document, digests, config_descriptor = _read_manifest(manifest, where)
+    chosen = [layers.get(digest) for digest in digests]
     wanted = diff_ids(config, where)
     got = tuple(layer.diff_id if layer else None for layer in chosen)
     if got != wanted:
@@ -60,7 +60,7 @@ def packed_manifest(manifest: bytes, config: bytes, layers: Mapping[Digest, Dens
     made: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "config": _descriptor(OCI_CONFIG, Digest(document["config"]["digest"]), document["config"]["size"]),
+        "config": config_descriptor,
         "layers": described,
     }
     if "annotations" in document:
@@ -68,12 +68,23 @@ def packed_manifest(manifest: bytes, config: bytes, layers: Mapping[Digest, Dens
     return json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
+def _read_manifest(manifest: bytes, where: str) -> tuple[dict[str, Any], list[Digest], dict[str, Any]]:
+    """An image manifest, its layers, and its config as a node's manifest names it."""
+    try:
+        document = json.loads(manifest)
+        digests = [Digest(item["digest"]) for item in document["layers"]]
+        config = _descriptor(OCI_CONFIG, Digest(document["config"]["digest"]), document["config"]["size"])
+    except (ValueError, RecursionError, LookupError, TypeError, FormatError):
+        raise FormatError("not an image manifest", where=where, wanted="JSON with a config and layers") from None
+    return document, digests, config
+
+
 def diff_ids(config: bytes, where: str) -> tuple[Digest, ...]:
     """The digests of an image's plain layers, in order, as its config says."""
     try:
         found: Sequence[Any] = json.loads(config)["rootfs"]["diff_ids"]
         return tuple(Digest(item) for item in found)
-    except (ValueError, RecursionError, KeyError, TypeError, FormatError):
+    except (ValueError, RecursionError, LookupError, TypeError, FormatError):
         raise FormatError("not an image config", where=where, wanted="JSON with rootfs.diff_ids") from None
 
 

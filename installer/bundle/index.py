@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from installer.bundle.denselayer import DenseLayer
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
+from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.roles import read_roles
@@ -27,49 +28,7 @@ from installer.bundle.strict import Fields, Problems
 SCHEMA = 1
 MAXIMUM_BYTES = 16 * 1024 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a file lands on a node.
-
-    A plain file: ``target`` is its path. An archive (``archive`` is ``tar+gzip``): ``members`` maps each archive
-    member to place to its target path; a key ending in ``/`` takes every file directly below that folder into the
-    target folder, and the key ``/`` alone every file at the archive's top. Member names are compared without a
-    leading ``./``, so keys never have one. ``mode`` is the octal mode of what is placed.
-    """
-
-    mode: int
-    target: str | None = None
-    archive: str | None = None
-    members: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, fields: Fields) -> Placement:
-        """A placement from its mapping."""
-        mode = fields.text("mode")
-        if not re.fullmatch(r"0[0-7]{3}", mode):
-            fields.note("mode", f"wanted four octal digits without setuid, setgid or sticky bits, got {mode!r}")
-            mode = "0000"
-        archive = fields.choice("archive", ("tar+gzip",), None)
-        members = fields.text_map("members")
-        target = fields.text("target", None)
-        if (target is None) == (archive is None) or bool(members) != bool(archive):
-            fields.note("", "wanted either a target, or an archive with members")
-        for path in [target, *members.values()] if target else members.values():
-            if path is None or not path.startswith("/") or ".." in path.split("/"):
-                fields.note("", f"a target must be an absolute path without '..', got {path!r}")
-        fields.finish()
-        return cls(int(mode, 8), target, archive, members)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The mapping :meth:`read` takes."""
-        out: dict[str, Any] = {"mode": f"{self.mode:04o}"}
-        if self.target is not None:
-            out["target"] = self.target
-        if self.archive is not None:
-            out |= {"archive": self.archive, "members": dict(sorted(self.members.items()))}
-        return out
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}")
 
 
 @dataclass(frozen=True)
@@ -88,7 +47,7 @@ class BundledFile:
     def read(cls, fields: Fields) -> BundledFile:
         """A file from its mapping."""
         bundled = cls(
-            fields.text("component"),
+            _shaped(fields, "component", _NAME, "lower-case letters, digits, '.' and '-'"),
             fields.text("version"),
             fields.parsed("platform", Platform),
             fields.parsed("blob", Digest),
@@ -282,16 +241,14 @@ class BundleIndex:
     @classmethod
     def _read(cls, fields: Fields) -> BundleIndex:
         fields.integer("schema")
-        if not _NAME.fullmatch(name := fields.text("name")):
-            fields.note("name", "wanted lower-case letters, digits, '.' and '-'")
         fields.raw("totals")
         index = cls(
-            name,
-            fields.text("kubernetes"),
+            _shaped(fields, "name", _NAME, "lower-case letters, digits, '.' and '-'"),
+            _shaped(fields, "kubernetes", _VERSION, "a version such as 1.30.14"),
             fields.parsed_list("platforms", Platform),
             fields.text("cni"),
             fields.integer("created_seconds"),
-            fields.text("minimum_installer"),
+            _shaped(fields, "minimum_installer", _VERSION, "a version such as 0.1.0"),
             Pause.read(fields.mapping("pause")),
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
             tuple(BundledFile.read(item) for item in fields.mappings("files")),
@@ -384,6 +341,13 @@ class BundleIndex:
         return tuple(item for item in self.files if role in item.roles and item.platform == platform)
 
 
+def _shaped(fields: Fields, key: str, shape: re.Pattern[str], wanted: str) -> str:
+    text: str = fields.text(key)
+    if text and not shape.fullmatch(text):
+        fields.note(key, f"wanted {wanted}, got {text[:100]!r}")
+    return text
+
+
 def demand_schema(document: object, known: int, where: str) -> None:
     """Raises :class:`FormatError` unless ``document`` has the schema read here; a newer one is named as such."""
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -392,7 +356,7 @@ def demand_schema(document: object, known: int, where: str) -> None:
             "made by a newer builder",
             where=where,
             wanted=f"schema {known}, which this version reads",
-            got=f"schema {schema}",
+            got=f"schema {schema}"[:100],
             next_step="use the version of this tool that made it, or a newer one",
         )
     if schema != known or isinstance(schema, bool):

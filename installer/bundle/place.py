@@ -1,7 +1,7 @@
 """The files of a bundle as they land on a node: plain ones, and members streamed out of an archive.
 
 An archive is an outsider's word: what is not asked for is never written, a name that leaves the archive or a wanted
-member that is not a regular file stops everything, and targets lie under a few fixed folders.
+member that is not a regular file stops everything, and targets lie under a few fixed folders (see :mod:`.placement`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import BundledFile
+from installer.bundle.placement import FILE_NAME
+from installer.bundle.tarstream import entries
 
-ROOTS = ("/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin", "/var/lib/airgap-bundle")
-"""The only folders a bundle's files are placed in."""
+_MOST_FILES = 1000
+"""Far more than any release archive has; each takes an inode of the node's disk, whatever its size."""
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -46,8 +48,6 @@ def files_in(chunks: Iterator[bytes], item: BundledFile, blob: Descriptor, where
     :class:`FormatError`, which says ``where``, for a hostile archive.
     """
     placement = item.placement
-    for target in placement.members.values() if placement.target is None else (placement.target,):
-        _demand_root(target, where)
     if placement.target is not None:
         yield PlacedFile(placement.target, placement.mode, blob.size_bytes, chunks, digest=item.blob)
         return
@@ -59,27 +59,28 @@ def _from_archive(chunks: Iterator[bytes], item: BundledFile, unpacked_bytes: in
     used: set[str] = set()
     placed: set[str] = set()
     stream = _Unpacked(chunks, unpacked_bytes, where)
-    with _readable(where), tarfile.open(fileobj=stream, mode="r|") as archive:
-        for entry in archive:
+    with _readable(where):
+        for entry, content in entries(stream.read):
             name = _plain_name(entry.name, where)
             key, target = _target(name, wanted)
-            if key is None or entry.isdir():
+            if key is None or entry.kind == "folder":
                 continue
-            if not entry.isreg() or target in placed:
-                raise _hostile(where, f"{name} once, a regular file", f"{_kind(entry)} {name}")
+            if entry.kind != "file" or target in placed:
+                seen = f"a second {name}" if entry.kind == "file" else f"a {entry.kind} at {name}"
+                raise _hostile(where, f"{name} once, a regular file", seen)
+            if not FILE_NAME.fullmatch(name.rpartition("/")[2]) or len(placed) == _MOST_FILES:
+                raise _hostile(where, f"at most {_MOST_FILES} files of plain names", f"{name!r}")
             used.add(key)
             placed.add(target)
-            yield PlacedFile(target, item.placement.mode, entry.size, _content(archive, entry, where))
+            yield PlacedFile(target, item.placement.mode, entry.size_bytes, _readable_parts(content, where))
         stream.finish()
     if missing := sorted(set(wanted) - used):
         raise FormatError("an archive lacks what it should hold", where=where, wanted=", ".join(missing), got="none")
 
 
-def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo, where: str) -> Iterator[bytes]:
+def _readable_parts(content: Iterator[bytes], where: str) -> Iterator[bytes]:
     with _readable(where):
-        content = archive.extractfile(entry)
-        while content and (data := content.read(_CHUNK_BYTES)):
-            yield data
+        yield from content
 
 
 @contextlib.contextmanager
@@ -110,12 +111,6 @@ def _plain_name(name: str, where: str) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
-def _kind(entry: tarfile.TarInfo) -> str:
-    if entry.issym() or entry.islnk():
-        return "a link at"
-    return "a second" if entry.isreg() else "a special file at"
-
-
 def _hostile(where: str, wanted: str, got: str) -> FormatError:
     return FormatError(
         "an archive does not have the form it should",
@@ -124,18 +119,6 @@ def _hostile(where: str, wanted: str, got: str) -> FormatError:
         got=got[:200],
         next_step="nothing of it is used; build the media set again from upstream's archive",
     )
-
-
-def _demand_root(target: str, where: str) -> None:
-    path = PurePosixPath(target)
-    if ".." in path.parts or not any(PurePosixPath(root) in (path, *path.parents) for root in ROOTS):
-        raise FormatError(
-            "the bundle would place a file where none belongs",
-            where=where,
-            wanted=f"a path under {', '.join(ROOTS)}",
-            got=target,
-            next_step="build the media set again with a catalogue that keeps to these folders",
-        )
 
 
 class _Unpacked(io.RawIOBase):

@@ -142,8 +142,11 @@ def _loaded(text: str) -> list[Any]:
     """The documents in ``text``, or :class:`ValueError`. The parser is loaded only here, so that help stays quick."""
     import yaml
 
+    from installer.bundle.yamltext import UNREADABLE, bounded
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         demand_modest(text, most_repeated=math.inf)
-        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (yaml.YAMLError, RecursionError) as error:
+        return list(yaml.load_all(text, Loader=bounded(type("Loader", (base,), {}))))
+    except UNREADABLE as error:
         raise ValueError(str(error)) from None

@@ -71,12 +71,19 @@ class Fields:
             return kind()
         return value
 
-    def text(self, key: str, default: Any = _MISSING) -> Any:
-        """A string (not empty unless the default is)."""
+    def text(self, key: str, default: Any = _MISSING, *, has_lines: bool = False) -> Any:
+        """A string (not empty unless the default is), of one line unless it ``has_lines``."""
         value = self._typed(key, str, "a string", default)
         if value == "" and key in self._data and default != "":
             self.note(key, "must not be empty")
+        if not has_lines:
+            self._demand_printable(key, value)
         return value
+
+    def _demand_printable(self, key: str, value: object) -> None:
+        """No word may steer a terminal or break a line, whoever prints it later."""
+        if isinstance(value, str) and not value.isprintable():
+            self.note(key, f"wanted printable characters, got {value[:60]!r}")
 
     def integer(self, key: str, default: Any = _MISSING, *, least: int = 0, most: int = 2**63 - 1) -> Any:
         """A whole number from ``least`` to ``most``."""
@@ -126,6 +133,8 @@ class Fields:
         if isinstance(values, list) and not all(isinstance(value, str) for value in values):
             self.note(key, "wanted a list of strings")
             return []
+        for number, value in enumerate(values or ()):
+            self._demand_printable(f"{key}[{number}]", value)
         return values
 
     def mapping(self, key: str, *, optional: bool = False) -> Fields:
@@ -146,6 +155,8 @@ class Fields:
             if not isinstance(name, str) or not isinstance(item, str):
                 self.note(f"{key}.{name}", f"wanted a string, got {_kind(item)}")
                 return {}
+            self._demand_printable(key, name)
+            self._demand_printable(f"{key}.{name}", item)
         return dict(value)
 
     def raw(self, key: str, default: Any = None) -> Any:

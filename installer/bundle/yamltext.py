@@ -1,17 +1,49 @@
-"""Reading YAML that people write: plain data only, no aliases, no duplicate keys, dates stay strings."""
+"""Reading YAML that people write: plain data only, no aliases, no duplicate keys, dates stay strings.
+
+Also what any loader of PyYAML needs before outsiders' text can be given to it: :func:`bounded` and
+:data:`UNREADABLE`, beside :mod:`.yamlbounds`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+import contextlib
+import math
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import yaml
 
 from installer.bundle.errors import InputError
+from installer.bundle.yamlbounds import demand_modest
 
-LIMIT_BYTES = 1024 * 1024
+LIMIT_BYTES = 256 * 1024
+UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What PyYAML raises for documents that are none: it trusts explicit tags (``!!int ""``, ``!!bool maybe``)."""
 
 
+_MOST_NUMBER_CHARACTERS = 64
+_Loader_T = TypeVar("_Loader_T", bound=type)
+
+
+def bounded(loader: _Loader_T) -> _Loader_T:
+    """A class of loaders made to refuse numbers so long (``1:1:1:…``) that they take minutes to read."""
+
+    def short(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def constructed(self: Any, node: Any) -> Any:
+            if len(node.value) > _MOST_NUMBER_CHARACTERS:
+                raise yaml.constructor.ConstructorError(None, None, "a number that is too long", node.start_mark)
+            return construct(self, node)
+
+        return constructed
+
+    constructor: Any = yaml.constructor.SafeConstructor
+    for name in ("int", "float"):
+        made = short(getattr(constructor, f"construct_yaml_{name}"))
+        loader.add_constructor(f"tag:yaml.org,2002:{name}", made)  # type: ignore[attr-defined]
+    return loader
+
+
+@bounded
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader without aliases (which can blow a few lines up to gigabytes) and without dates."""
 
@@ -44,10 +76,12 @@ def load_yaml(text: str, *, where: str) -> Any:
             "the file is too large", where=where, wanted=f"at most {LIMIT_BYTES} bytes", got=str(size_bytes)
         )
     try:
+        with contextlib.suppress(yaml.YAMLError):  # the loader says it better
+            demand_modest(text, most_repeated=math.inf)
         return yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
         raise InputError("the file is not YAML", where=place, got=error.problem) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InputError("the file is not YAML", where=where, got=str(error)[:200]) from None

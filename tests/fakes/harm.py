@@ -29,6 +29,7 @@ ANSWERS = {
     "cut short": r"the tarball is cut short",
     "longer": r"something was added to the end of the tarball",
     "missing": r"the media set is not complete",
+    "another bundle": r"the tarball is of another bundle than the one that SHA256SUMS is of",
     "renamed": r"the tarball has another name than it was built with",
     "other members": (
         r"the tarball does not have the members that bundle\.json lists"
@@ -129,4 +130,5 @@ def remade(folder: Path, members: list[tuple[str, bytes]]) -> dict[str, bytes | 
         for path in folder.iterdir()
         if path.name != SUMS_NAME
     }
-    return {name: tarball, SUMS_NAME: sums_text(sums).encode()}
+    sums[INDEX_NAME] = Digest.of(members[0][1])
+    return {name: tarball, INDEX_NAME: members[0][1], SUMS_NAME: sums_text(sums).encode()}

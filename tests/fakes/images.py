@@ -19,7 +19,8 @@ from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest, HashingReader
 from installer.bundle.errors import IntegrityError
-from installer.bundle.index import BundledFile, BundledImage, Pause, Placement, PlatformImage
+from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
+from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.source import Source

@@ -13,7 +13,8 @@ from installer.bundle import mediatypes
 from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Pause, Placement, PlatformImage
+from installer.bundle.index import BundledFile, BundledImage, BundleIndex, Pause, PlatformImage
+from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.source import Source

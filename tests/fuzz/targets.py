@@ -18,10 +18,11 @@ from installer.bundle import dense, seekable
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import OperatorError, printable
-from installer.bundle.index import BundledFile, BundleIndex, Placement
+from installer.bundle.index import BundledFile, BundleIndex
 from installer.bundle.layout import Layout
 from installer.bundle.mediatypes import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST
-from installer.bundle.place import ROOTS, files_in
+from installer.bundle.place import files_in
+from installer.bundle.placement import ROOTS, Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.rendered import images_in

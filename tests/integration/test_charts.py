@@ -24,7 +24,7 @@ from bundler.store import Store
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import Placement
+from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.bundle.rendered import images_in
 from installer.bundle.source import Source

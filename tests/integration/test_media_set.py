@@ -12,7 +12,7 @@ import pytest
 
 from bundler.assemble import MediaSet, assemble
 from bundler.measure import UnpackedSizes
-from installer.bundle.index import Placement
+from installer.bundle.placement import Placement
 from installer.bundle.reader import open_media_set
 from tests.fakes.images import AMD64, ARM64, PAUSE, Parts, noise, small_parts, tar_of
 

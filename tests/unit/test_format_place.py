@@ -13,8 +13,8 @@ from bundler.assemble import assemble
 from bundler.measure import UnpackedSizes
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
-from installer.bundle.index import Placement
 from installer.bundle.place import files_in
+from installer.bundle.placement import Placement
 from installer.bundle.reader import open_media_set
 from tests.fakes.images import AMD64, PAUSE, Parts, tar_gzip_of, tar_of
 
@@ -58,11 +58,11 @@ def test_a_plain_file(tmp_path: Path) -> None:
 
 def test_named_members_and_folders(tmp_path: Path) -> None:
     content = tar_gzip_of({"./bin/ctr": b"ctr", "bin/containerd": b"c" * 3_000_000, "bin/deep/no": b"", "README": b"r"})
-    placed = _place(tmp_path, content, _archive(bin__="/usr/local/bin/", README="/var/lib/airgap-bundle/readme"))
+    placed = _place(tmp_path, content, _archive(bin__="/usr/local/bin/", README="/usr/local/sbin/readme"))
     assert {target: len(data) for target, (_, data) in placed.items()} == {
         "/usr/local/bin/ctr": 3,
         "/usr/local/bin/containerd": 3_000_000,
-        "/var/lib/airgap-bundle/readme": 1,
+        "/usr/local/sbin/readme": 1,
     }
 
 

@@ -15,13 +15,14 @@ from bundler.errors import FormatError
 from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime, LockedWheel
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.index import BundledFile, BundledImage, Pause, Placement, PlatformImage
+from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
+from installer.bundle.placement import Placement
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
 from installer.bundle.source import TRUSTS, Source
 from tests.unit.document_changes import anywhere
 
-TEXTS = st.text(min_size=1, max_size=12)
+TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12)
 SIZES = st.integers(0, 2**63 - 1)
 DIGESTS = st.binary(max_size=4).map(Digest.of)
 PLATFORMS = st.sampled_from([Platform(f"linux/{architecture}") for architecture in ARCHITECTURES])
@@ -29,12 +30,13 @@ NAMES = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
 ROLES = st.sampled_from([("cp",), ("worker",), ("cp", "worker")])
 SOURCES = st.builds(Source, TEXTS, st.sampled_from(TRUSTS), TEXTS)
 REFERENCES = st.builds(Reference, st.just("registry.example:5000"), NAMES, NAMES)
-PATHS = NAMES.map(lambda name: f"/opt/{name}")
+PATHS = NAMES.map("/usr/local/bin/{}".format)
+MODES = st.sampled_from([0o755, 0o700, 0o644, 0o400])
 PLACEMENTS = st.one_of(
-    st.builds(Placement, st.integers(0, 0o777), PATHS),
+    st.builds(Placement, MODES, PATHS),
     st.builds(
         Placement,
-        st.integers(0, 0o777),
+        MODES,
         st.none(),
         st.just("tar+gzip"),
         st.dictionaries(NAMES, PATHS, min_size=1, max_size=2),
@@ -68,7 +70,7 @@ def locks(draw: st.DrawFn) -> Lock:
     fixed = st.fixed_dictionaries(dict.fromkeys(platforms, IMAGES))
     image = st.builds(BundledImage, REFERENCES, DIGESTS, TEXTS, ROLES, fixed, SOURCES)
     images = draw(st.lists(image, min_size=1, max_size=2))
-    file = st.builds(BundledFile, TEXTS, TEXTS, st.sampled_from(platforms), DIGESTS, ROLES, PLACEMENTS, SOURCES)
+    file = st.builds(BundledFile, NAMES, TEXTS, st.sampled_from(platforms), DIGESTS, ROLES, PLACEMENTS, SOURCES)
     files = draw(st.lists(file, max_size=2))
     named = {item.blob for item in files} | {blob for item in images for blob in item.blobs()}
     return Lock(
@@ -112,7 +114,13 @@ def test_a_lock_comes_back_from_its_bytes(lock: Lock) -> None:
 
 WHEEL = LockedWheel("click", "8", "click-8.whl", Digest.of(b"wheel"))
 TOOL = BundledFile(
-    "helm", "1", AMD64, LAYER.digest, ("cp",), Placement(0o755, None, "tar+gzip", {"helm": "/helm"}), PAUSE.source
+    "helm",
+    "1",
+    AMD64,
+    LAYER.digest,
+    ("cp",),
+    Placement(0o755, None, "tar+gzip", {"helm": "/usr/local/bin/helm"}),
+    PAUSE.source,
 )
 FULL = replace(LOCK, runtimes=(replace(RUNTIME, wheels=(WHEEL,)),), files=(TOOL,))
 
@@ -170,7 +178,19 @@ def test_every_problem_has_its_path(change: dict[str, Any], problem: str) -> Non
         ({"blobs": (LAYER, OTHER)}, f"blobs: {OTHER.digest} is listed but not named"),
         ({"platforms": (AMD64, ARM64)}, "images: registry.k8s.io/pause:3.9 has other platforms"),
         (
-            {"files": (BundledFile("runc", "1", ARM64, LAYER.digest, ("cp",), Placement(0o755, "/r"), PAUSE.source),)},
+            {
+                "files": (
+                    BundledFile(
+                        "runc",
+                        "1",
+                        ARM64,
+                        LAYER.digest,
+                        ("cp",),
+                        Placement(0o755, "/usr/local/sbin/runc"),
+                        PAUSE.source,
+                    ),
+                )
+            },
             "files: runc is for linux/arm64",
         ),
     ],

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from installer.bundle.index import BundledFile, Placement
+from installer.bundle.index import BundledFile
+from installer.bundle.placement import Placement
 from installer.errors import FormatError, IntegrityError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.steps.files import RECORD_DIR, PlaceFile
