@@ -7,7 +7,7 @@ FUZZ_SECONDS := 60
 COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
 	tests/integration/test_lab_upstream.py
 
-.PHONY: help setup demo test contract fuzz e2e e2e-flannel e2e-back e2e-ha bench lint format clean
+.PHONY: help setup demo test contract fuzz audit e2e e2e-flannel e2e-back e2e-ha bench lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ fuzz: setup ## every parser of outside bytes, fuzzed for FUZZ_SECONDS each (60 u
 
 contract: setup ## the tests with compiled programs, which `make test` leaves out until they were compiled
 	@LAB_COMPILE=$(LAB_COMPILE) $(PYTEST) -n 3 --dist loadfile $(COMPILED)
+
+audit: ## ask the public list of advisories about every Python package that is used (needs the network)
+	@.ci/audit
 
 e2e: setup ## real Kubernetes on two virtual machines without a route out (about 5 minutes, once compiled)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +62,17 @@ def test_documents_are_there() -> None:
     assert len(list((ROOT / "docs/adr").glob("0*.md"))) >= 5
     for name in ("docs/bundle-format.md", "docs/operate.md"):
         assert (ROOT / name).stat().st_size > 1000, name
+
+
+def test_every_package_of_development_is_pinned_by_its_sums() -> None:
+    """What `.ci/setup` installs is what pyproject.toml asks for, each at one version with its sums."""
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [*asked["dependencies"], *asked["optional-dependencies"]["dev"]]
+    blocks = re.split(r"\n(?=\S)", (ROOT / ".ci/requirements.txt").read_text().strip())
+    pinned = {}
+    for block in blocks:
+        name, version = re.match(r"([a-z0-9-]+)==(\S+)", block).groups()  # type: ignore[union-attr]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), name
+        pinned[name] = Version(version)
+    for text in (Requirement(text) for text in named):
+        assert pinned[canonicalize_name(text.name)] in text.specifier, f"{text}: run .ci/lock"
