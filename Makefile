@@ -7,7 +7,7 @@ FUZZ_SECONDS := 60
 COMPILED := tests/contract $(wildcard tests/integration/test_c*.py) tests/integration/test_addon_charts.py \
 	tests/integration/test_lab_upstream.py
 
-.PHONY: help setup demo test contract fuzz audit e2e e2e-flannel e2e-back e2e-ha bench lint format clean
+.PHONY: help setup demo test contract fuzz audit endurance e2e e2e-flannel e2e-back e2e-ha bench lint format clean
 
 help: ## print this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,8 +31,11 @@ contract: setup ## the tests with compiled programs, which `make test` leaves ou
 audit: ## ask the public list of advisories about every Python package that is used (needs the network)
 	@.ci/audit
 
-e2e: setup ## real Kubernetes on two virtual machines without a route out (about 5 minutes, once compiled)
+e2e: endurance ## real Kubernetes on two virtual machines without a route out, after `endurance` (15 minutes, once compiled)
 	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
+
+endurance: setup ## 200 killed builds, 300 disturbed ones, and a bundle of 30 GiB
+	@$(PYTEST) -n 2 --dist loadfile tests/endurance
 
 e2e-flannel: setup ## the same journey with flannel, and with add-ons: a DNS cache on each node, volumes, metrics
 	@$(PYTEST) tests/e2e/test_journey.py -s --cni flannel

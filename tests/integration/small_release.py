@@ -75,3 +75,25 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def demand_whole(folder: Path, wanted: dict[str, str]) -> None:
+    """Every blob has its digest, and what bears a finished name is finished."""
+    for path in (folder / "store" / "blobs" / "sha256").glob("*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    named = {name: digest for name, digest in digests(folder / "dist").items() if not name.startswith(".")}
+    assert named.items() <= wanted.items()
+    in_folder = {name for name in wanted if name.startswith(f"{NAME}/")}
+    assert named.keys() & in_folder in (set(), in_folder), "a media set that lacks something"
+
+
+def demand_same(folder: Path, undisturbed: Path) -> None:
+    """Byte-identical, and nothing in store or output that an undisturbed build does not leave."""
+    assert digests(folder / "dist") == digests(undisturbed / "dist")
+    assert stored(folder) == stored(undisturbed)
+
+
+def stored(folder: Path) -> set[str]:
+    """The names in a store, but for records named by where the output is."""
+    names = digests(folder / "store")
+    return {name for name in names if name.partition("/")[0] not in ("kept", "locks", "fetch-rate")}

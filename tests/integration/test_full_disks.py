@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forked_builds import ROOT
-from tests.integration.small_release import NAME, SmallRelease, digests, small_release
-from tests.integration.test_kills import demand_same, demand_whole
+from tests.integration.small_release import NAME, SmallRelease, demand_same, demand_whole, digests, small_release
 
 SEED = 6
 FILLED_AT = {"store": 40, "dist": 20}

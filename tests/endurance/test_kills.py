@@ -6,7 +6,6 @@ Each figure here stands in docs/reliability.md.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import random
 import shutil
 import signal
@@ -18,7 +17,14 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forked_builds import ROOT
-from tests.integration.small_release import NAME, SmallRelease, digests, small_release
+from tests.integration.small_release import (
+    NAME,
+    SmallRelease,
+    demand_same,
+    demand_whole,
+    digests,
+    small_release,
+)
 
 SEED = 6
 POINT_KILLS = 150
@@ -46,28 +52,6 @@ def undisturbed(release: SmallRelease, tmp_path_factory: pytest.TempPathFactory)
 
 def _lots() -> random.Random:
     return random.Random(SEED)  # noqa: S311 - the same moments for everybody
-
-
-def demand_whole(folder: Path, wanted: dict[str, str]) -> None:
-    """Every blob has its digest, and what bears a finished name is finished."""
-    for path in (folder / "store" / "blobs" / "sha256").glob("*"):
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-    named = {name: digest for name, digest in digests(folder / "dist").items() if not name.startswith(".")}
-    assert named.items() <= wanted.items()
-    in_folder = {name for name in wanted if name.startswith(f"{NAME}/")}
-    assert named.keys() & in_folder in (set(), in_folder), "a media set that lacks something"
-
-
-def demand_same(folder: Path, undisturbed: Path) -> None:
-    """Byte-identical, and nothing in store or output that an undisturbed build does not leave."""
-    assert digests(folder / "dist") == digests(undisturbed / "dist")
-    assert stored(folder) == stored(undisturbed)
-
-
-def stored(folder: Path) -> set[str]:
-    """The names in a store, but for records named by where the output is."""
-    names = digests(folder / "store")
-    return {name for name in names if name.partition("/")[0] not in ("kept", "locks", "fetch-rate")}
 
 
 def kill_and_build(release: SmallRelease, folder: Path, undisturbed: Path, argv: list[str], **how: object) -> bool:

@@ -1,6 +1,6 @@
 """Three hundred builds through a proxy that misbehaves by schedule, and the undisturbed build after each.
 
-One schedule again, with what it does:  UPSTREAM_SEED=17 pytest -s tests/integration/test_upstreams_misbehave.py
+One schedule again, with what it does:  UPSTREAM_SEED=17 pytest -s tests/endurance/test_upstreams_misbehave.py
 """
 
 from __future__ import annotations
