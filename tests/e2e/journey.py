@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from installer.join import JoinFile
 from tests.e2e import cluster
 from tests.e2e.pods import pods_reach_each_other
 from tests.e2e.usage import nodes_tell_what_they_use
@@ -16,12 +17,14 @@ from tests.lab.machine import MEDIA_MOUNT, Machine
 from tests.lab.phases import Phase, Phases, spoken
 from tests.lab.proof import ProofError
 from tests.lab.switch import Switch, private_network
+from tests.lab.untold import prove_untold
 from tests.readme import install_commands
 
 GIB = 1 << 30
 NODE_DNS = "node-local-dns"
 AGAIN_PART = 1 / 3  # of the first install, so that a busy machine does not fail what an idle one passes
-TARBALL_MIDDLE = 'f=$(ls *.tar.zst); echo $(( $(stat -c %s "$f") / 2 )) "$f"'
+DAMAGED_BYTE = "3000000 $(ls *.tar.zst)"
+"""Release files come first in a tarball, and each node needs all of them; what it does not need it does not read."""
 HELLO_PORT = 8080
 # The README's own commands; slow machines need cluster.yaml, and the medium is read-only, so join.yaml lies elsewhere.
 AS_CONTROL_PLANE, AS_WORKER = (
@@ -139,13 +142,13 @@ class Journey:
             self._prove(switch, machines, phase)
 
     def _refuse_damage(self, machine: Machine, phase: Phase) -> None:
-        """Flip one byte in the middle of the tarball, as a bad stick would, and put it back.
+        """Flip one bit of a release file in the tarball, as a bad stick would, and put it back.
 
         The installer's own unpacked runtime is all that may stay: it is what does the judging.
         """
         machine.must(f"mount -o remount,rw {MEDIA_MOUNT}")
         flip = (
-            f"cd {self.media} && set -- $({TARBALL_MIDDLE}) && "
+            f"cd {self.media} && set -- {DAMAGED_BYTE} && "
             "old=$(dd if=$2 bs=1 skip=$1 count=1 status=none | od -An -tu1) && "
             'printf "\\\\$(printf %o $((old ^ 1)))" | dd of=$2 bs=1 seek=$1 conv=notrunc status=none'
         )
@@ -205,7 +208,14 @@ class Journey:
             phase.say(f"{machine.name}: {proof.prove_pinned(machine, used)}")
             phase.say(f"{machine.name}: {proof.prove_pause(machine, version)}")
             phase.say(f"{machine.name}: {proof.prove_no_pull(machine, proof.pause_reference(machine))}")
+            phase.say(f"{machine.name}: {prove_untold(machine, _secrets(control_plane), cluster.JOIN_CARRIED)}")
         phase.say(proof.prove_silence(switch, machines))
+
+
+def _secrets(control_plane: Machine) -> list[str]:
+    """What the install drew by lot, but for the part of the token that only names it."""
+    join = JoinFile.from_text(control_plane.read(cluster.JOIN_WRITTEN).decode(), where=cluster.JOIN_WRITTEN)
+    return [secret for secret in (join.token.partition(".")[2], join.certificate_key) if secret]
 
 
 _NEW_FILES = (
