@@ -81,14 +81,15 @@ def _kind(site: Site, kind: str, media: Path, plain: Path) -> Generator[Row, Non
     """The rows of one kind of layers; its worth is containerd's disk afterwards, in bytes."""
     what = f"import, {kind} layers, {site.size} GiB"
     mine, others = [], []
-    for number in range(1, site.runs + 1):
-        others.append(in_containerd(site.folder, lambda _lab, node: _stock(node, plain)))
-        mine.append(in_containerd(site.folder, lambda lab, node: _ours(lab, node, media)))
-        say("run", f"{what}, {number} of {site.runs}: {mine[-1].seconds:.2f} s, theirs {others[-1].seconds:.2f} s")
+    with remnants() as left:
+        for number in range(1, site.runs + 1):
+            others.append(in_containerd(left, lambda _lab, node: _stock(node, plain)))
+            mine.append(in_containerd(left, lambda lab, node: _ours(lab, node, media)))
+            say("run", f"{what}, {number} of {site.runs}: {mine[-1].seconds:.2f} s, theirs {others[-1].seconds:.2f} s")
+        watched = in_containerd(left, lambda lab, node: _ours(lab, node, media), watched=True)
     notes = ("against ctr images import of a plain tar in page cache, same containerd",)
     runs = {"ours": [round(item.seconds, 3) for item in mine], "theirs": [round(item.seconds, 3) for item in others]}
     yield Row(what, "s", median(runs["ours"]), median(runs["theirs"]), IMPORT[kind], notes=notes, runs=runs)
-    watched = in_containerd(site.folder, lambda lab, node: _ours(lab, node, media), watched=True)
     extra_bytes = max(0, watched.most_bytes - watched.kept_bytes)
     notes = (
         "ours: the most on the node's disk beyond containerd's at the end; theirs: the role's blobs in a registry",
@@ -129,9 +130,21 @@ def _needed_bytes(media: Path) -> int:
         return sum(sizes[digest].size_bytes for digest in needed)
 
 
-def in_containerd(folder: Path, act: Callable[[ContainerdLab, LabNode], None], *, watched: bool = False) -> Import:
-    """Runs ``act`` beside a containerd that has nothing yet."""
-    with _containerd() as (lab, node), tempfile.TemporaryDirectory(prefix="spool-", dir=folder) as spool:
+@contextmanager
+def remnants() -> Iterator[Path]:
+    """A folder for all containerds of a row, gone at its end.
+
+    Removing what one of them unpacked slows the next one down: for half a minute ext4 gives no inode away again that
+    was just freed, and looks at each of them for every file it makes.
+    """
+    with tempfile.TemporaryDirectory(prefix="ctd-") as folder:  # a socket's path has room for about 100 characters
+        yield Path(folder)
+
+
+def in_containerd(left: Path, act: Callable[[ContainerdLab, LabNode], None], *, watched: bool = False) -> Import:
+    """Runs ``act`` beside a containerd that has nothing yet, and leaves it in ``left``."""
+    with _containerd(left) as (lab, node):
+        spool = tempfile.mkdtemp(prefix="spool-", dir=left)
         os.sync()
         root, folders = lab.folder / "root", (lab.folder, Path(spool)) if watched else ()
 
@@ -146,20 +159,18 @@ def in_containerd(folder: Path, act: Callable[[ContainerdLab, LabNode], None], *
 
 
 @contextmanager
-def _containerd() -> Iterator[tuple[ContainerdLab, LabNode]]:
+def _containerd(left: Path) -> Iterator[tuple[ContainerdLab, LabNode]]:
     programs = unpacked(["containerd"]) / "usr" / "bin"
     version = run([str(programs / "containerd"), "--version"]).split()[2].removeprefix("v").partition("~")[0]
-    # A socket's path has room for about a hundred characters.
-    with tempfile.TemporaryDirectory(prefix="ctd-") as folder:
-        lab = ContainerdLab(Path(folder), programs)
-        node = LabNode(lab)
-        node.write_file(render.CONFIG_PATH, render.config(version, lab.settings(None)).encode())
-        try:
-            if not lab.restart().ok:
-                raise LabError("containerd does not start", where=str(programs), got=lab.log[-1000:])
-            yield lab, node
-        finally:
-            lab.stop()
+    lab = ContainerdLab(Path(tempfile.mkdtemp(dir=left)), programs)
+    node = LabNode(lab)
+    node.write_file(render.CONFIG_PATH, render.config(version, lab.settings(None)).encode())
+    try:
+        if not lab.restart().ok:
+            raise LabError("containerd does not start", where=str(programs), got=lab.log[-1000:])
+        yield lab, node
+    finally:
+        lab.stop()
 
 
 def disk_bytes(folder: Path) -> int:

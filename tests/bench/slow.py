@@ -13,7 +13,7 @@ from installer.bundle.spool import Spool
 from installer.bundle.verify import Portion, verify
 from installer.config import ClusterConfig
 from installer.reading import needed_blobs
-from tests.bench.importing import PLATFORM, ROLE, imported, in_containerd
+from tests.bench.importing import PLATFORM, ROLE, imported, in_containerd, remnants
 from tests.bench.rows import Goal, Row, unmeasured
 from tests.bench.site import Site
 from tests.integration.containerd_lab import ContainerdLab, LabNode, is_root
@@ -33,26 +33,26 @@ def slow_media(site: Site) -> Iterator[Row]:
     for name, rate in RATES.items():
         what = f"install from {name}, {site.size} GiB"
         try:
-            with slow_medium(site.media(), site.folder / "slow", rate) as medium:
-                yield _row(site, what, medium)
+            with slow_medium(site.media(), site.folder / "slow", rate) as medium, remnants() as left:
+                yield _row(site, what, medium, left)
         except LabError as error:
             yield unmeasured(what, str(error), goal=SLOW)
         (site.folder / "slow" / "medium").rmdir()
 
 
-def _row(site: Site, what: str, medium: SlowMedium) -> Row:
+def _row(site: Site, what: str, medium: SlowMedium, left: Path) -> Row:
     tarball = next(medium.folder.glob("*.tar.zst"))
     mine, others, read_bytes = [], [], []
     for number in range(1, site.runs + 1):
         forget(tarball)
         with medium.felt():
             reading_seconds = _seconds(lambda: _only_read(medium.folder))
-        fast = in_containerd(site.folder, lambda lab, node: _from(site.media(), lab, node, proves=False))
+        fast = in_containerd(left, lambda lab, node: _from(site.media(), lab, node, proves=False))
         others.append(reading_seconds + fast.seconds)
         forget(tarball)
         before_bytes = medium.read_bytes
         with medium.felt():
-            slow = in_containerd(site.folder, lambda lab, node: _from(medium.folder, lab, node, proves=True))
+            slow = in_containerd(left, lambda lab, node: _from(medium.folder, lab, node, proves=True))
         mine.append(slow.seconds)
         read_bytes.append((medium.read_bytes - before_bytes) / tarball.stat().st_size)
         say("run", f"{what}, {number} of {site.runs}: {mine[-1]:.2f} s, parts {others[-1]:.2f} s")
