@@ -1,4 +1,4 @@
-"""The ``bundle`` command: options in, calls of the other modules, text out. The only module that prints or exits.
+"""The ``bundle`` command: options in, calls of the other modules, text out. Groups of verbs have modules of their own.
 
 Heavy modules are imported where they are used, so that ``bundle --help`` starts as fast as the interpreter.
 """
@@ -7,69 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from bundler.errors import InputError, OperatorError
-
-if TYPE_CHECKING:
-    from bundler.progress import Progress
-
-P = ParamSpec("P")
-
-
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns errors into messages and exit codes: 0 done, 1 failed, 2 input, 4 integrity, 5 network, 130 interrupted."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except OperatorError as error:
-            _tell_error(error, as_json=bool(kwargs.get("as_json")))
-            sys.exit(error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; the same command goes on where this one stopped", err=True)
-            sys.exit(130)
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
-            sys.exit(1)
-        except OSError as error:
-            _tell_error(OperatorError(error.strerror or str(error), where=str(error.filename or "")), as_json=False)
-            sys.exit(1)
-        except Exception:
-            traceback.print_exc()
-            click.echo("error: this is a defect of this tool; please report the lines above", err=True)
-            sys.exit(1)
-
-    return run
-
-
-def _tell_error(error: OperatorError, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(error.to_dict()))
-    else:
-        click.echo("\n".join(error.lines()), err=True)
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
-
-
-def _progress() -> Progress:
-    from bundler.progress import Progress
-
-    return Progress(sys.stderr)
-
+from bundler.catalogverbs import catalog_verbs
+from bundler.errors import InputError
+from bundler.storeverbs import store_verbs
+from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
 
 _DECIDED_BY_A_LOCK = ("arch", "cni", "addon", "values", "layers")
 
@@ -89,10 +38,6 @@ def main() -> None:
     """
 
 
-def _path(**kwargs: Any) -> click.Path:
-    return click.Path(path_type=Path, **kwargs)
-
-
 def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what to build and from where, shared by ``build`` and ``lock``."""
     options = [
@@ -103,9 +48,9 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
                           "[default: cilium, or that of your --addon-file]"),
         click.option("--addon", multiple=True, metavar="NAME[@VERSION]",
                      help="An add-on to carry, with what it needs. May be repeated."),
-        click.option("--addon-file", multiple=True, type=_path(), metavar="FILE",
+        click.option("--addon-file", multiple=True, type=path_type(), metavar="FILE",
                      help="An add-on of your own to carry: a document as in the catalogue. May be repeated."),
-        click.option("--values", type=_path(), metavar="FILE",
+        click.option("--values", type=path_type(), metavar="FILE",
                      help="Your cluster.yaml: the images that its values of add-ons switch on are carried, too."),
         click.option("--layers", type=click.Choice(["registry", "dense"]), default="registry", show_default=True,
                      help="Layers as the registry serves them, or their plain tars compressed together: a quarter "
@@ -114,10 +59,10 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="The installer's own Python: catalogue, host (this interpreter) or an archive's path."),
         click.option("--mirror", default="upstream", show_default=True, metavar="NAME|FILE",
                      help="Where bytes come from: upstream, aliyun, daocloud, or a profile's file."),
-        click.option("--catalog", multiple=True, type=_path(), metavar="DIR",
+        click.option("--catalog", multiple=True, type=path_type(), metavar="DIR",
                      help="A catalogue of your own, laid over the built-in one. May be repeated."),
-        click.option("--ca-file", type=_path(), help="Certificates to trust instead of the built-in ones, in PEM."),
-        click.option("--store", type=_path(), help="Where fetched bytes are kept.  [default: your cache folder]"),
+        click.option("--ca-file", type=path_type(), help="Certificates to trust instead of the built-in ones, in PEM."),
+        click.option("--store", type=path_type(), help="Where fetched bytes are kept.  [default: your cache folder]"),
         click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64),
                      help="How much is done at once. The result does not depend on it."),
     ]  # fmt: skip
@@ -128,8 +73,10 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_request_options
-@click.option("--lock", type=_path(), help="Rebuild exactly this lock instead of resolving a version.")
-@click.option("--out", default="dist", show_default=True, type=_path(), help="The folder to write the media set in.")
+@click.option("--lock", type=path_type(), help="Rebuild exactly this lock instead of resolving a version.")
+@click.option(
+    "--out", default="dist", show_default=True, type=path_type(), help="The folder to write the media set in."
+)
 @click.option("--plan", is_flag=True, help="Only say what would be fetched and written, and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object; goes with --plan.")
 @guarded
@@ -154,7 +101,7 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
         raise InputError("--json is for a plan", where="bundle build", wanted="--plan --json", got="--json alone")
     if lock:
         _demand_nothing_decided(click.get_current_context())
-    progress = _progress()
+    progress = progress_shown()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
     if lock:
@@ -164,15 +111,15 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
         phases, date = work.forecast(resolved, fetching), work.catalog.date
         there = rooms(work.needs(resolved, fetching, out))
         if as_json:
-            click.echo(json.dumps(plan_document(resolved, fetching, phases, there)))
+            say(json.dumps(plan_document(resolved, fetching, phases, there)))
         else:
             output, mirror = out / resolved.name, request.mirror
-            _print(plan_lines(resolved, fetching, phases, date=date, mirror=mirror, output=output, rooms=there))
+            say_lines(plan_lines(resolved, fetching, phases, date=date, mirror=mirror, output=output, rooms=there))
         return
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
     progress.say(f"resolve   {files} files, {images} images, pause {pause}{addons}")
-    _print(built_lines(work.build(resolved, out)))
+    say_lines(built_lines(work.build(resolved, out)))
 
 
 def _demand_nothing_decided(context: click.Context) -> None:
@@ -192,7 +139,7 @@ def _demand_nothing_decided(context: click.Context) -> None:
 
 @main.command("lock")
 @_request_options
-@click.option("--out", type=_path(), help="The file to write.  [default: <name>.lock.json]")
+@click.option("--out", type=path_type(), help="The file to write.  [default: <name>.lock.json]")
 @guarded
 def lock_only(out: Path | None, **options: Any) -> None:
     """Resolve a version and write only its lock."""
@@ -201,16 +148,16 @@ def lock_only(out: Path | None, **options: Any) -> None:
     request = builder.Request(**options)
     if request.k8s is None:
         raise InputError("say what to lock", where="bundle lock", wanted="--k8s VERSION", got="nothing")
-    work = builder.Builder(request, _progress())
+    work = builder.Builder(request, progress_shown())
     resolved = work.resolve()
     path = out or Path(f"{resolved.name}.lock.json")
     work.note_use(path)
     builder.write_lock(resolved, path)
-    click.echo(f"locked    {path}   {len(resolved.files)} files, {len(resolved.images)} images")
+    say(f"locked    {path}   {len(resolved.files)} files, {len(resolved.images)} images")
 
 
 @main.command()
-@click.argument("path", type=_path())
+@click.argument("path", type=path_type())
 @click.option("--jobs", default=os.cpu_count() or 2, show_default=True, type=click.IntRange(1, 64),
               help="How many members are read at once.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
@@ -220,15 +167,15 @@ def verify(path: Path, jobs: int, as_json: bool) -> None:
     from bundler.build import verify_media_set
     from bundler.report import verified_lines
 
-    index, verified, seconds = verify_media_set(path, jobs, _progress())
+    index, verified, seconds = verify_media_set(path, jobs, progress_shown())
     if as_json:
-        click.echo(json.dumps({"name": index.name, **asdict(verified)}))
+        say(json.dumps({"name": index.name, **asdict(verified)}))
     else:
-        _print(verified_lines(index, verified, seconds))
+        say_lines(verified_lines(index, verified, seconds))
 
 
 @main.command()
-@click.argument("path", type=_path())
+@click.argument("path", type=path_type())
 @click.option("--json", "as_json", is_flag=True, help="The whole index, and the identity, as JSON.")
 @guarded
 def inspect(path: Path, as_json: bool) -> None:
@@ -239,110 +186,13 @@ def inspect(path: Path, as_json: bool) -> None:
     with open_media_set(path) as bundle:
         if as_json:
             document = {"identity": str(bundle.identity), "index": bundle.index.to_dict()}
-            click.echo(json.dumps(document, indent=2, sort_keys=True))
+            say(json.dumps(document, indent=2, sort_keys=True))
         else:
-            _print(inspect_lines(bundle.index, bundle.identity))
+            say_lines(inspect_lines(bundle.index, bundle.identity))
 
 
-@main.group("store")
-def store_verbs() -> None:
-    """Look after the store, where fetched bytes are kept."""
-
-
-@store_verbs.command("gc")
-@click.option("--store", type=_path(), help="The store to clean.  [default: your cache folder]")
-@click.option(
-    "--keep-days",
-    default=7,
-    show_default=True,
-    type=click.IntRange(0, 3650),
-    metavar="DAYS",
-    help="What nothing needs, unfinished downloads too, stays this long after it was written.",
-)
-@click.option("--plan", is_flag=True, help="Only say what would be removed.")
-@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-@guarded
-def store_gc(store: Path | None, keep_days: int, plan: bool, as_json: bool) -> None:
-    """Remove from the store what nothing needs any more.
-
-    What a lock needs stays as long as its file is where a build wrote or read
-    it. Builds that are running are waited for; those that start meanwhile wait.
-    """
-    from bundler import cleaning
-    from bundler.report import cleaning_document, cleaning_lines
-    from bundler.store import default_store_path
-
-    opened = cleaning.open_store(store or default_store_path(os.environ), _progress().say, alone=not plan)
-    finding = cleaning.look(opened, keep_days * 24 * 3600)
-    if not plan:
-        cleaning.remove(finding)
-    if as_json:
-        click.echo(json.dumps(cleaning_document(finding, plan=plan)))
-    else:
-        _print(cleaning_lines(finding, keep_days=keep_days, plan=plan))
-
-
-@main.group("catalog")
-def catalog_verbs() -> None:
-    """Look at what can be built, and prove that it is complete."""
-
-
-_catalogs = click.option("--catalog", multiple=True, type=_path(), metavar="DIR",
-                         help="A catalogue of your own, laid over the built-in one. May be repeated.")  # fmt: skip
-
-
-@catalog_verbs.command("list")
-@_catalogs
-@click.option("--json", "as_json", is_flag=True, help="All versions as JSON.")
-@guarded
-def catalog_list(catalog: tuple[Path, ...], as_json: bool) -> None:
-    """List the Kubernetes versions, the pod networks and the add-ons there are."""
-    from bundler.catalog import Catalog
-    from bundler.report import catalog_document, catalog_lines
-
-    known = Catalog.load(catalog)
-    if as_json:
-        click.echo(json.dumps(catalog_document(known), indent=2))
-    else:
-        _print(catalog_lines(known))
-
-
-@catalog_verbs.command("show")
-@click.argument("what", metavar="VERSION|NAME[@VERSION]")
-@_catalogs
-@guarded
-def catalog_show(what: str, catalog: tuple[Path, ...]) -> None:
-    """Show one Kubernetes VERSION, or the pod network or add-on NAME: what a build of it carries."""
-    from bundler.addon_choice import shown_addon
-    from bundler.catalog import Catalog
-    from bundler.imagelist import kubernetes_images
-    from bundler.report import addon_lines, release_lines
-
-    known = Catalog.load(catalog)
-    if (chosen := shown_addon(what, known)) is not None:
-        _print(addon_lines(chosen))
-        return
-    release = known.release(what)
-    references = [str(image.reference) for image in (*kubernetes_images(release), *known.endpoint_images())]
-    _print(release_lines(release, known.minor(release.minor), references))
-
-
-@catalog_verbs.command("check")
-@_catalogs
-@guarded
-def catalog_check(catalog: tuple[Path, ...]) -> None:
-    """Prove that catalogue and image lists agree and every entry is complete."""
-    from bundler.catalog import Catalog
-    from bundler.catalog_check import check
-
-    findings = list(check(Catalog.load(catalog)))
-    if findings:
-        raise InputError(
-            f"the catalogue has {len(findings)} problem{'' if len(findings) == 1 else 's'}",
-            where="bundle catalog check",
-            got="\n".join(str(finding) for finding in findings),
-        )
-    click.echo("ok        every entry is complete, and the image lists agree with it")
+for _verb in (store_verbs, catalog_verbs):
+    main.add_command(_verb)
 
 
 if __name__ == "__main__":
