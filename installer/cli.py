@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from installer import __version__
+from installer.checkverbs import explain
 from installer.cnicommand import cni_group
 from installer.errors import InputError, OperatorError
 from installer.maintenance import VERBS
@@ -47,6 +48,7 @@ def _options(command: _Command) -> _Command:
             click.option(
                 "--media", type=existing, envvar=MEDIA_VARIABLE, metavar="DIR", help="The media set (found by itself)."
             ),
+            click.option("--ignore", multiple=True, metavar="CHECK", help="Go on in spite of this check. Repeatable."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object per line."),
         )
     ):
@@ -72,7 +74,7 @@ def cli(context: click.Context, /, *, dry_run: bool, as_json: bool, **options: A
     """
     context.obj = {"as_json": as_json}
     if context.invoked_subcommand is not None:
-        given = [name for name, value in options.items() if value is not None and name != "media"]
+        given = [name for name, value in options.items() if value and name != "media"]
         if given or dry_run:
             raise click.UsageError(f"options go behind the verb: install {context.invoked_subcommand} --…")
         return
@@ -94,14 +96,19 @@ def plan(*, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @_options
+@click.option("--only", multiple=True, metavar="CHECK", help="Make only this check. Repeatable.")
 def preflight(*, as_json: bool, **options: Any) -> None:
     """Judge whether this machine is fit; nothing is changed."""
+    from installer.checktext import fit_line
     from installer.install import check_only
 
-    check_only(this_machine(), _request(**options), screen(as_json=as_json))
+    request = _request(**options)
+    findings = check_only(this_machine(), request, screen(as_json=as_json))
+    if not as_json:
+        say(fit_line(findings, request.role))
 
 
-for _verb in (*VERBS, vip_probe, cni_group(MEDIA_VARIABLE)):
+for _verb in (*VERBS, explain, vip_probe, cni_group(MEDIA_VARIABLE)):
     cli.add_command(_verb)
 
 
@@ -173,7 +180,10 @@ def _request(
     address: str | None,
     data_disk: str | None,
     media: Path | None,
+    ignore: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> Request:
+    from installer.check import Choice
     from installer.install import Request
 
     if role is None:
@@ -184,7 +194,8 @@ def _request(
             got="none",
             next_step="sudo ./install --role cp",
         )
-    return Request(role, media or Path.cwd(), config, join, address, os.environ.get(RUNTIME_VARIABLE), data_disk)
+    checks, runtime = Choice(only, ignore), os.environ.get(RUNTIME_VARIABLE)
+    return Request(role, media or Path.cwd(), config, join, address, runtime, data_disk, checks)
 
 
 def _unexpected(error: Exception) -> OperatorError:

@@ -15,7 +15,9 @@ from installer.bundle.platform import Platform, platform_of_machine
 from installer.datadisk import DataDiskState, look_at
 from installer.foundcontainerd import DEFAULT_ROOT, FoundContainerd, Owner, owner_of
 from installer.installed import Installed
+from installer.kernelstate import KernelState, kernel_state
 from installer.node import DiskSpace, NodeView
+from installer.ports import CLUSTER_PORTS
 from installer.vip.proof import Proof
 
 MODULES = (
@@ -45,8 +47,10 @@ SYSCTLS = (
 TOOLS = (
     *("conntrack", "ip", "iptables", "mount", "nsenter", "modprobe", "sysctl", "systemctl", "umount"),
     *("ebtables", "ethtool", "losetup", "nft", "socat", "tc", "touch", "cp"),
-    *("blkid", "findmnt", "lsblk", "mkfs.ext4", "mkfs.xfs", "wipefs"),
+    *("blkid", "findmnt", "lsblk", "mkfs.ext4", "mkfs.xfs", "wipefs", "apparmor_parser"),
 )
+GUARDS = ("fapolicyd.service",)
+"""Units that decide what may run."""
 DISK_PATHS = ("/", "/etc", "/opt", "/usr/local/bin", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/airgap-bundle")
 
 
@@ -106,7 +110,8 @@ class NodeFacts:
     """Everything the plan and the preflight decide by. ``modules`` map to loaded, builtin, available or missing, and
     ``units`` to active, inactive or missing; with ``tools`` they hold what the bundle's add-ons need, too. ``hosts``
     are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration refers to
-    and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here.
+    and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here. ``listeners`` are the programs
+    behind those listening ports that a cluster uses; ``network_configurations`` the files in ``/etc/cni/net.d``.
     """
 
     hostname: str
@@ -140,6 +145,9 @@ class NodeFacts:
     absent_files: tuple[str, ...] = ()
     vip_proof: Proof | None = None
     units: dict[str, str] = field(default_factory=dict)
+    kernel_state: KernelState = field(default_factory=KernelState)
+    listeners: dict[int, str] = field(default_factory=dict)
+    network_configurations: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform | None:
@@ -171,6 +179,7 @@ def gather(
     needs = needs or HostNeeds()
     kernel = probes.kernel(view)
     runtime = FoundContainerd.find(view)
+    listening = probes.listening_ports(view)
     folders = {containerd_root} | ({runtime.root} if runtime else set())
     return NodeFacts(
         hostname=probes.first_line(view, "/proc/sys/kernel/hostname"),
@@ -191,7 +200,7 @@ def gather(
         routes=tuple(Route(*found) for found in probes.routes(view)),
         hosts=probes.hosts(view),
         machine_id=probes.first_line(view, "/etc/machine-id"),
-        listening_ports=probes.listening_ports(view),
+        listening_ports=listening,
         modules=probes.modules(view, kernel, (*MODULES, *needs.modules)),
         sysctls=probes.sysctls(view, SYSCTLS),
         tools={tool: view.which(tool) for tool in (*TOOLS, *needs.commands)},
@@ -203,5 +212,8 @@ def gather(
         data_disk=None if data_disk is None else look_at(view, data_disk, containerd_root),
         absent_files=tuple(path for path in files if view.read_bytes(path) is None),
         vip_proof=Proof.read(view),
-        units={unit: probes.unit_state(view, unit) for unit in needs.units},
+        units={unit: probes.unit_state(view, unit) for unit in (*GUARDS, *needs.units)},
+        kernel_state=kernel_state(view),
+        listeners=probes.listeners(view, [port for port in listening if port in CLUSTER_PORTS]),
+        network_configurations=probes.network_configurations(view),
     )

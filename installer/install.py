@@ -16,6 +16,7 @@ from installer.addons import host_needs
 from installer.agreement import joining_config
 from installer.bundle.reader import Bundle
 from installer.bundle.yamltext import LIMIT_BYTES
+from installer.check import EVERY_CHECK, Choice, Finding
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
 from installer.execute import (
@@ -38,9 +39,9 @@ from installer.journal import Journal, open_journal
 from installer.medium import open_bundle
 from installer.node import Node, NodeView
 from installer.plan import build_plan
-from installer.preflight import demand_fit, run_checks
-from installer.preflight.finding import Finding, Subject
+from installer.preflight import CHECKS, demand_fit, run_checks
 from installer.preflight.network import choose_address
+from installer.preflight.subject import Subject
 from installer.reading import Reading, bytes_needed, read_for
 from installer.recording import RecordingNode
 from installer.remembering import RememberingView
@@ -62,6 +63,7 @@ class Request:
     address: str | None = None
     runtime: str | None = None
     data_disk: str | None = None
+    checks: Choice = EVERY_CHECK
 
 
 class Report(Protocol):
@@ -119,6 +121,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
     A slow medium is spooled ``spool_on`` the node, if one is given. Where this very bundle is installed already, it is
     not read yet: most likely nothing will be taken from it.
     """
+    request.checks.demand_known(CHECKS)
     join = read_join(request, bundle)
     config, config_text = read_config(view, request.config, join)
     config = with_data_disk(config, request.data_disk)
@@ -147,7 +150,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
     else:
         reading = read_for(bundle, subject, report, spool_on)
     report.node(facts, subject.node_name, address)
-    findings = run_checks(subject)
+    findings = run_checks(subject, request.checks)
     report.preflight(findings)
     return Prepared(bundle, subject, findings, join, config_text, request.runtime, reading)
 
@@ -213,11 +216,12 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
         demand_fit(prepared.findings, prepared.subject.node_name)
 
 
-def check_only(view: NodeView, request: Request, report: Report) -> None:
-    """The preflight alone."""
+def check_only(view: NodeView, request: Request, report: Report) -> tuple[Finding, ...]:
+    """The preflight alone: its findings, none of them a problem."""
     with open_bundle(request.media, view) as bundle:
         prepared = prepare(view, request, bundle, report)
         demand_fit(prepared.findings, prepared.subject.node_name)
+        return prepared.findings
 
 
 def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:

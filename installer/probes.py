@@ -177,6 +177,23 @@ def listening_ports(view: NodeView) -> tuple[int, ...]:
     return tuple(sorted(ports))
 
 
+def listeners(view: NodeView, ports: Iterable[int]) -> dict[int, str]:
+    """The program that listens on each of ``ports``, with its process: ``nginx (812)``; without what nobody tells."""
+    found = {}
+    for port in ports:
+        said = view.query(["ss", "-Hltnp", "sport", "=", f":{port}"]).stdout
+        programs = dict.fromkeys(re.findall(r'\("([^"]+)",pid=(\d+)', said))
+        if programs:
+            found[port] = ", ".join(f"{name} ({process})" for name, process in programs)
+    return found
+
+
+def network_configurations(view: NodeView) -> tuple[str, ...]:
+    """The files in ``/etc/cni/net.d`` that a container runtime would take for a pod network."""
+    names = view.list_dir("/etc/cni/net.d")
+    return tuple(sorted(name for name in names if name.endswith((".conf", ".conflist", ".json"))))
+
+
 def modules(view: NodeView, release: str, names: Iterable[str]) -> dict[str, str]:
     """For each kernel module: ``loaded``, ``builtin``, ``available`` on disk, or ``missing``."""
     loaded = {line.split()[0] for line in (view.read_text("/proc/modules") or "").splitlines() if line.split()}

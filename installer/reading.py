@@ -21,7 +21,7 @@ from installer.config import ClusterConfig
 from installer.node import Node
 from installer.nodeimages import node_images
 from installer.preflight.disk import disk_of, needed_bytes
-from installer.preflight.finding import Subject
+from installer.preflight.subject import Subject
 from installer.wording import size
 
 SPOOL_FOLDER = "/var/lib/airgap-bundle"

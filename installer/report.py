@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from installer import checktext
 from installer.bundle.errors import printable
 from installer.bundle.reader import Bundle
 from installer.bundle.sums import SUMS_NAME
+from installer.check import Finding
 from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepResult, StepStarted
 from installer.facts import NodeFacts
 from installer.forecast import PHASES, PhaseForecast, Phases, left_seconds
@@ -18,7 +20,7 @@ from installer.join import PATH as JOIN_PATH
 from installer.join import JoinFile, spoken_time
 from installer.node import NodeView
 from installer.preflight.disk import disk_of, image_bytes
-from installer.preflight.finding import Finding, Subject
+from installer.preflight.subject import Subject
 from installer.reading import Reading
 from installer.status import Status
 from installer.wording import COLUMNS, count, duration, folded, rough, size
@@ -71,14 +73,9 @@ class TextReport:
 
     def preflight(self, findings: tuple[Finding, ...]) -> None:
         """See :class:`~installer.install.Report`."""
-        problems = sum(1 for finding in findings if finding.level == "problem")
-        warnings = [finding for finding in findings if finding.level == "warn"]
-        summary = f"{count(len(findings), 'check')}, {count(problems, 'problem')}, {count(len(warnings), 'warning')}"
-        self._line("preflight", summary)
-        for finding in warnings:
-            self._fold(f"  warn  {finding.name:<14} ", f"{finding.seen}; {finding.why}")
-            if finding.fix:
-                self._fold(f"{'':<23}", finding.fix)
+        self._line("preflight", checktext.summary(findings))
+        for line in checktext.finding_lines(findings):
+            self._write(line)
 
     def planned(
         self, plan: Plan, steps: tuple[PlannedStep, ...], subject: Subject, phases: Phases, reading: Reading

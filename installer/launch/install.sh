@@ -49,8 +49,8 @@ reads_only() {
     fi
     case $word in
       --dry-run | --help | -h | --version) return 0 ;;
-      --role | --config | --join | --address | --data-disk | --media) value_follows=yes ;;
-      plan | facts | status | preflight | doctor | vip-probe) return 0 ;;
+      --role | --config | --join | --address | --data-disk | --media | --ignore | --only) value_follows=yes ;;
+      plan | facts | status | preflight | explain | doctor | vip-probe) return 0 ;;
       -*) ;;
       *) break ;;
     esac

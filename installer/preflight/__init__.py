@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
+from installer.check import Check, Choice, Finding
 from installer.errors import PreflightError
-from installer.preflight import disk, host, identity, kernel, kubernetes, machine, moving, network, ostools, runtime
-from installer.preflight.finding import Finding, Subject
-
-_ONE: tuple[Callable[[Subject], Finding], ...] = (
-    *machine.CHECKS,
-    *identity.CHECKS,
-    *kernel.CHECKS,
-    *network.CHECKS,
-    *moving.CHECKS,
-    *runtime.CHECKS,
-    *ostools.CHECKS,
-    *kubernetes.CHECKS,
+from installer.preflight import (
+    disk,
+    host,
+    identity,
+    kernel,
+    kubernetes,
+    limits,
+    machine,
+    moving,
+    network,
+    ostools,
+    runtime,
+    security,
 )
-_SEVERAL: tuple[Callable[[Subject], Iterator[Finding]], ...] = (*disk.CHECKS, *host.CHECKS)
+from installer.preflight.subject import Subject
+
+AREAS: tuple[tuple[str, tuple[Check[Subject], ...]], ...] = (
+    ("The machine", machine.CHECKS),
+    ("Who it is", identity.CHECKS),
+    ("The kernel", kernel.CHECKS),
+    ("The kernel's tables and limits", limits.CHECKS),
+    ("What guards the machine", security.CHECKS),
+    ("The network", (*network.CHECKS, *moving.CHECKS)),
+    ("What is there already", runtime.CHECKS),
+    ("Programs", (*ostools.CHECKS, *host.CHECKS)),
+    ("Disks", disk.CHECKS),
+    ("Kubernetes' configuration", kubernetes.CHECKS),
+)
+CHECKS = tuple(item for _area, checks in AREAS for item in checks)
 
 
-def run_checks(subject: Subject) -> tuple[Finding, ...]:
-    """Every finding, in the order of the areas."""
-    return (*(check(subject) for check in _ONE), *(found for check in _SEVERAL for found in check(subject)))
+def run_checks(subject: Subject, choice: Choice | None = None) -> tuple[Finding, ...]:
+    """What the checks say, worst first."""
+    return (choice or Choice()).run(CHECKS, subject)
 
 
 def demand_fit(findings: Sequence[Finding], node: str) -> None:

@@ -9,10 +9,11 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.imagesizes import plain_sizes, stored_sizes
 from installer.bundle.platform import Platform
+from installer.check import Finding, check, ok, problem, warn
 from installer.config import ClusterConfig
 from installer.node import DiskSpace
 from installer.nodeimages import node_images
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.preflight.subject import Subject
 
 ETCD_BYTES = 512_000_000
 """What etcd takes on an empty cluster: its write-ahead log is allocated in 64 MB pieces, and one snapshot."""
@@ -22,8 +23,13 @@ _USABLE = 0.95
 """What a file system leaves of its device."""
 
 
+@check("disk", reads="free bytes of each mount, the bundle's unpacked sizes")
 def space(subject: Subject) -> Iterator[Finding]:
-    """One finding per file system that is written to."""
+    """What the bundle unpacks to, and what etcd and the kubelet write, must fit: the bytes are known beforehand, and
+    added up for every mount.
+
+    A disk that fills up half-way leaves a node that neither works nor goes back.
+    """
     if subject.again:
         yield ok("disk", "already installed")
         return
@@ -96,8 +102,11 @@ def _comes_on_a_disk(subject: Subject) -> bool:
     return subject.facts.data_disk is not None and not subject.facts.data_disk.is_mounted
 
 
+@check("data-disk", reads="blkid, lsblk and wipefs of the named disk", firm=True)
 def data_disk(subject: Subject) -> Iterator[Finding]:
-    """A data disk is empty or ours, large enough for the images, and there is a program to format it with."""
+    """A disk named for the images must be empty or from an earlier install, large enough, and there must be the
+    programs that format it: nothing else is ever overwritten.
+    """
     wanted, state = subject.config.data_disk, subject.facts.data_disk
     if wanted is None or state is None:
         return

@@ -9,14 +9,19 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from installer.check import Finding, check, ok, problem
 from installer.endpoint import LOCAL_ADDRESS, LOCAL_NAME, ClusterNode
-from installer.preflight.finding import Finding, Subject, ok, problem
+from installer.preflight.subject import Subject
 
 _FIX = "correct nodes in cluster.yaml, or install on the machine it means"
 
 
+@check("node-identity", reads="nodes in cluster.yaml, this machine's name, address and role")
 def listed(subject: Subject) -> Finding:
-    """Name, address and role are those that ``nodes`` gives this machine."""
+    """Addresses mapped to the wrong machines cost hours and look like anything else, such as an etcd that cannot bind.
+
+    Where nodes in cluster.yaml names the machines, this one's name, address and role must be the ones given there.
+    """
     nodes = subject.config.nodes
     if not nodes:
         return ok("node-identity", "cluster.yaml names no nodes")
@@ -49,8 +54,9 @@ def _seen(here: ClusterNode) -> str:
     return f"this machine is {here}"
 
 
+@check("names", reads="/etc/hosts")
 def names(subject: Subject) -> Finding:
-    """Where ``/etc/hosts`` knows a node's name, it leads to that node."""
+    """Where /etc/hosts knows a node's name, it must lead to that node, or what asks by name reaches another."""
     for name, wanted in _wanted(subject):
         for address in subject.facts.hosts.get(name, ()):
             if not _leads(address, wanted, own=name == subject.node_name):
@@ -77,8 +83,11 @@ def _leads(found: str, wanted: str, *, own: bool) -> bool:
     return address == ipaddress.ip_address(wanted) or (own and address.is_loopback)
 
 
+@check("machine-id", reads="/etc/machine-id, the record of the install")
 def machine_id(subject: Subject) -> Finding:
-    """The machine is the one that was installed: a copied disk keeps the record and gets another id."""
+    """A copied disk keeps the record of an install and gets another machine id: two nodes with one identity take each
+    other's place in the cluster.
+    """
     record, now = subject.facts.installed, subject.facts.machine_id
     if record is None or not record.machine_id or record.machine_id == now:
         return ok("machine-id", now or "none")

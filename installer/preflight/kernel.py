@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.check import Finding, check, ok, problem, warn
+from installer.preflight.subject import Subject
 from installer.proxymode import (
     FIRST_MINOR_DEPRECATING_IPVS,
     FIRST_MINOR_WITH_NFTABLES,
@@ -14,18 +15,23 @@ from installer.proxymode import (
 )
 from installer.render.kernel import PROXY_MODULES, REQUIRED_MODULES
 
-_OLDEST = (3, 10)
+_OLDEST = (4, 0)
 _NFTABLES_KERNEL = (5, 13)
 _MEGA = 1_000_000
 
 
+@check("kernel", reads="/proc/sys/kernel/osrelease")
 def version(subject: Subject) -> Finding:
-    """Each kubeadm line accepts certain kernels; those of 1.32 and 1.33 refuse some that work, and are overruled."""
+    """Kernels before 4.0 leak control groups and lack what containerd needs of overlayfs.
+
+    Each kubeadm line accepts certain kernels. Those of 1.32 and 1.33 refuse some that work (4.18 and 5.14 of RHEL and
+    its kin): there kubeadm's check is told to pass.
+    """
     release = subject.facts.kernel
     found = kernel_numbers(release)
     if found < _OLDEST:
-        why = "containers need what came with 3.10"
-        return problem("kernel", release, why, "boot a newer kernel")
+        why = "before 4.0 control groups leak until no container starts, and overlayfs lacks what containerd needs"
+        return problem("kernel", release, why, "boot a newer kernel: 4.18, 4.19 and 5.4 and newer are in use")
     accepted, wanted = _listed(subject.minor, found)
     if not accepted:
         why = f"kubeadm {subject.index.kubernetes} lists {wanted}; its SystemVerification is told to pass this one"
@@ -41,8 +47,12 @@ def _listed(minor: int, found: tuple[int, int]) -> tuple[bool, str]:
     return True, ""
 
 
+@check("kernel-modules", reads="/proc/modules, /lib/modules")
 def modules(subject: Subject) -> Finding:
-    """Modules that containers and Services cannot do without; they are loaded by the install if they are there."""
+    """Without overlay no container starts; without br_netfilter and nf_conntrack Services do not work.
+
+    The install loads them, now and at every start, if the kernel has them built in or on disk.
+    """
     wanted = [*REQUIRED_MODULES, *PROXY_MODULES[_decided(subject).name]]
     if subject.index.cni == "flannel":
         wanted.append("vxlan")
@@ -54,8 +64,12 @@ def modules(subject: Subject) -> Finding:
     return ok("kernel-modules", ", ".join(wanted))
 
 
+@check("kube-proxy", reads="kubeProxy.mode in cluster.yaml, the kernel and its modules")
 def proxy_mode(subject: Subject) -> Finding:
-    """kube-proxy's nftables mode needs kernel 5.13 and Kubernetes 1.31; ipvs has been deprecated since 1.35."""
+    """kube-proxy's nftables mode needs kernel 5.13 and Kubernetes 1.31; its ipvs mode has been deprecated since 1.35.
+
+    Left to itself the install chooses by kernel, modules and release, and says which mode and why.
+    """
     mode, release = _decided(subject), subject.index.kubernetes
     kernel = subject.facts.kernel
     if mode.name == "nftables" and (
@@ -81,8 +95,11 @@ def _decided(subject: Subject) -> ProxyMode:
     return decide(subject.config.kube_proxy_mode, subject.minor, subject.facts.modules)
 
 
+@check("cgroups", reads="/sys/fs/cgroup")
 def cgroups(subject: Subject) -> Finding:
-    """The kubelet needs control groups, from 1.35 on version 2 unless it is told otherwise."""
+    """The kubelet and containerd cannot run without control groups. Version 1 is refused by the kubelet from 1.35 on,
+    unless failCgroupV1 is false.
+    """
     found = subject.facts.cgroup_version
     if found == 0:
         why = "the kubelet and containerd cannot run without control groups"
@@ -96,8 +113,9 @@ def cgroups(subject: Subject) -> Finding:
     return ok("cgroups", f"version {found}")
 
 
+@check("swap", reads="/proc/swaps")
 def swap(subject: Subject) -> Finding:
-    """The kubelet refuses to start beside swap; the install turns it off."""
+    """The kubelet refuses to start beside swap. The install turns it off, now and in /etc/fstab."""
     areas = subject.facts.swaps
     if not areas:
         return ok("swap", "none")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 
+from installer.check import Finding, check, ok, problem, warn
 from installer.endpoint import ClusterNode
 from installer.join import spoken_time
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.preflight.subject import Subject
 from installer.vip.proof import Proof, Seen
 
 NAME = "moving-address"
@@ -21,8 +22,13 @@ or no endpoint in cluster.yaml: the default, local, works
 or go on unproven: endpoint.unproven: true in cluster.yaml"""
 
 
+@check("moving-address", reads="the record of vip-probe")
 def moving_address(subject: Subject) -> Finding:
-    """With more than one control plane, a record of this node's shows that the address moves."""
+    """kube-vip moves an address from a control plane that fails to another, and many networks filter that.
+
+    Where a gateway ties addresses to machines, that is found out only when one of them fails; so it is tried before:
+    one control plane holds the address for a moment, and the others ask for it.
+    """
     config, address = subject.config, subject.config.endpoint.address
     if subject.role != "cp" or config.endpoint_mode != "kube-vip" or address is None:
         return ok(NAME, "none needed here")

@@ -5,20 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from installer.check import Finding, check, ok, problem, warn
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.facts import Address, NodeFacts
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
-
-CONTROL_PLANE_PORTS = {
-    2379: "etcd clients",
-    2380: "etcd peers",
-    6443: "kube-apiserver",
-    10257: "kube-controller-manager",
-    10259: "kube-scheduler",
-}
-NODE_PORTS = {10248: "kubelet health", 10250: "kubelet"}
-KUBE_PROXY_PORTS = {10249: "kube-proxy metrics", 10256: "kube-proxy health"}
+from installer.ports import CONTROL_PLANE_PORTS, KUBE_PROXY_PORTS, NODE_PORTS
+from installer.preflight.subject import Subject
 
 
 def choose_address(facts: NodeFacts, config: ClusterConfig, wanted: str | None) -> Address:
@@ -55,8 +47,9 @@ def choose_address(facts: NodeFacts, config: ClusterConfig, wanted: str | None) 
     )
 
 
+@check("address", reads="this machine's addresses")
 def address(subject: Subject) -> Finding:
-    """The node's address must not be one that pods or services will have."""
+    """The node's address must not lie in the networks of pods or Services: its packets would be taken for theirs."""
     own = ipaddress.ip_address(subject.address)
     for field, text in (("podSubnet", subject.config.pod_subnet), ("serviceSubnet", subject.config.service_subnet)):
         if own in ipaddress.ip_network(text):
@@ -65,8 +58,11 @@ def address(subject: Subject) -> Finding:
     return ok("address", subject.address)
 
 
+@check("address-plan", reads="addresses and routes of this machine, podSubnet and serviceSubnet")
 def address_plan(subject: Subject) -> Finding:
-    """The networks this machine is in or has routes to must not overlap the cluster's own."""
+    """The networks this machine is in or has routes to must not overlap those of pods and Services: one side of the
+    overlap would not be reached, from pods or from nodes.
+    """
     for network, place in _networks(subject):
         for field in ("podSubnet", "serviceSubnet"):
             text = subject.config.pod_subnet if field == "podSubnet" else subject.config.service_subnet
@@ -86,15 +82,18 @@ def _networks(subject: Subject) -> Iterator[tuple[ipaddress.IPv4Network | ipaddr
             yield ipaddress.ip_network(route.network, strict=False), f"routed through {route.interface}"
 
 
+@check("ports", reads="/proc/net/tcp, /proc/net/tcp6")
 def ports(subject: Subject) -> Finding:
-    """Nothing else may listen where the cluster's parts will."""
+    """Nothing else may listen where the cluster's programs will: they would not start, or another would answer."""
     if subject.again:
         return ok("ports", "in use by this install")
     wanted = _ports(subject) | _endpoint_ports(subject)
     taken = [port for port in sorted(wanted) if port in subject.facts.listening_ports]
     if taken:
         seen = ", ".join(f"{port} ({wanted[port]})" for port in taken)
-        return problem("ports", f"taken: {seen}", "another program listens there", "stop it: ss -ltnp shows which one")
+        holders = {name: True for port in taken if (name := subject.facts.listeners.get(port))}
+        why = f"{', '.join(holders)} listens there" if holders else "another program listens there"
+        return problem("ports", f"taken: {seen}", why, "stop it: ss -ltnp shows which one")
     return ok("ports", f"{len(wanted)} free")
 
 
@@ -108,8 +107,12 @@ def _endpoint_ports(subject: Subject) -> dict[int, str]:
     return {port: "local API endpoint", port + 1: "its health"} if subject.config.endpoint_mode == "local" else {}
 
 
+@check("firewall", reads="systemctl is-active")
 def firewall(subject: Subject) -> Finding:
-    """A firewall on the node must let the cluster's own traffic through; the install does not change its rules."""
+    """A firewall on the node must let the cluster's own traffic through; the install does not change its rules.
+
+    Closed ports show as nodes that are not ready, logs that cannot be read, and DNS that times out on some nodes only.
+    """
     active = subject.facts.firewalls
     if not active:
         return ok("firewall", "none active")
@@ -118,13 +121,17 @@ def firewall(subject: Subject) -> Finding:
     return warn("firewall", f"{', '.join(active)} active", why, "open them between the nodes")
 
 
+@check("route", reads="/proc/net/route, /proc/net/ipv6_route")
 def route(subject: Subject) -> Finding:
-    """No default route is fine: kubeadm is told the address and never has to guess one."""
+    """No default route is needed: kubeadm is told the address and never has to guess one."""
     return ok("route", "default route present" if subject.facts.has_default_route else "no default route, none needed")
 
 
+@check("mtu", reads="ip addr, and join.yaml")
 def mtu(subject: Subject) -> Finding:
-    """Every node's interface takes packets of one size, or the largest ones vanish between two that do not."""
+    """The interfaces of all nodes must take packets of one size, or the largest ones vanish between two that do not:
+    small requests work, and large answers hang.
+    """
     found = next((item for item in subject.facts.addresses if item.address == subject.address), None)
     own, there = found.mtu_bytes if found else 0, subject.cluster_mtu_bytes
     seen = f"{own} on {found.interface}" if found and own else "not told"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.check import Finding, check, ok, problem, warn
+from installer.preflight.ospackages import packages_with
+from installer.preflight.subject import Subject
 
 _OURS = ("modprobe", "mount", "sysctl", "systemctl", "umount")
 
@@ -25,24 +27,34 @@ def useful(minor: int, *, joins: bool) -> tuple[str, ...]:
     return ("ebtables", "ethtool", "socat", "tc", "touch", *(("conntrack",) if joins else ()))
 
 
+@check("tools", reads="programs on PATH")
 def tools_needed(subject: Subject) -> Finding:
-    """The programs that must be there."""
+    """kubeadm and this install call these programs, and an isolated node cannot fetch them later.
+
+    Which ones depends on the Kubernetes release: conntrack, for one, is needed up to 1.31.
+    """
     wanted = needed(subject.minor, joins=subject.joins)
     missing = [tool for tool in wanted if subject.facts.tools.get(tool) is None]
     if missing:
         why = f"kubeadm {subject.index.kubernetes} or this install calls them"
-        return problem("tools", f"missing {', '.join(missing)}", why, "install the distribution's packages with them")
+        return problem("tools", f"missing {', '.join(missing)}", why, _fix(missing, subject))
     return ok("tools", f"{len(wanted)} there")
 
 
+@check("tools-useful", reads="programs on PATH")
 def tools_useful(subject: Subject) -> Finding:
-    """The programs that some things do not work without."""
+    """kubeadm only warns about these, but port forwarding and some pod networks call them later."""
     wanted = useful(subject.minor, joins=subject.joins)
     missing = [tool for tool in wanted if subject.facts.tools.get(tool) is None]
     if missing:
         why = "port forwarding and some network plug-ins call them"
-        return warn("tools-useful", f"missing {', '.join(missing)}", why, "install the distribution's packages")
+        return warn("tools-useful", f"missing {', '.join(missing)}", why, _fix(missing, subject))
     return ok("tools-useful", f"{len(wanted)} there")
+
+
+def _fix(missing: list[str], subject: Subject) -> str:
+    packages = ", ".join(packages_with(missing, subject.facts.os_release.id))
+    return f"from the distribution's own medium: {packages}"
 
 
 CHECKS = (tools_needed, tools_useful)

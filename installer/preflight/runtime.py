@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from installer.check import Finding, check, ok, problem, warn
 from installer.foundcontainerd import FoundContainerd
-from installer.preflight.finding import Finding, Subject, ok, problem, warn
+from installer.preflight.subject import Subject
 from installer.render.containerd import DEFAULT_SOCKET
 
 _RUNTIMES = ("containerd", "containerd.io", "cri-o", "docker-ce", "docker.io", "moby-engine")
@@ -17,8 +18,11 @@ _RECOMMENDED = {32: (1, 6, 36), 34: (1, 6, 39), 35: (1, 7, 28), 36: (2, 2, 0)}
 """The oldest containerd that its project recommends, from which Kubernetes minor on."""
 
 
+@check("cluster", reads="/etc/kubernetes, /var/lib/kubelet, /var/lib/etcd, the record of the install", firm=True)
 def cluster(subject: Subject) -> Finding:
-    """A node that belongs to a cluster is not taken over; the same install once more is welcome."""
+    """A node that belongs to a cluster is not taken over: its pods would be lost without a word. The same install once
+    more is welcome, and goes on where it was interrupted.
+    """
     record, state = subject.facts.installed, subject.facts.kubernetes
     if subject.again:
         return ok("cluster", f"this install was {'completed' if record and record.state == 'done' else 'begun'} here")
@@ -33,8 +37,11 @@ def cluster(subject: Subject) -> Finding:
     return ok("cluster", "in none")
 
 
+@check("containerd", reads="containerd on PATH, its unit and its configuration", firm=True)
 def runtime(subject: Subject) -> Finding:
-    """A containerd that the site owns is kept if Kubernetes can use it, and never taken over."""
+    """Two containerds on one machine stop each other's containers. One that the site owns is kept if Kubernetes can use
+    it (containerd.owner: site), and never taken over.
+    """
     found, record = subject.facts.runtime, subject.facts.installed
     if record is not None and subject.containerd_owner != record.containerd_owner:
         seen = f"installed here with the owner {record.containerd_owner}"
@@ -83,8 +90,11 @@ def _unusable(found: FoundContainerd) -> tuple[str, str] | None:
     return None
 
 
+@check("packages", reads="the distribution's list of packages")
 def packages(subject: Subject) -> Finding:
-    """Packages of the distribution that an upgrade of the system would change behind the cluster's back."""
+    """Packages of the distribution for container runtimes and Kubernetes are changed by the next upgrade of the system,
+    behind the cluster's back.
+    """
     there = subject.facts.packages
     if not there:
         return ok("packages", "no container runtime or Kubernetes from the distribution")
@@ -107,6 +117,7 @@ def _spoken(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)
 
 
+@check("named-files", reads="the files that cluster.yaml refers to")
 def named_files(subject: Subject) -> Finding:
     """A file that cluster.yaml refers to and that is not there stops containerd at its first pull, not now."""
     absent = subject.facts.absent_files
@@ -116,4 +127,20 @@ def named_files(subject: Subject) -> Finding:
     return ok("named-files", f"{len(subject.config.named_files)} named, all there")
 
 
-CHECKS = (cluster, runtime, packages, named_files)
+@check("old-network", reads="/etc/cni/net.d")
+def old_network(subject: Subject) -> Finding:
+    """A pod network's configuration that is there before the network is: the first pods get addresses of the old one.
+
+    The kubelet then says Ready too early, and CoreDNS starts where nobody reaches it.
+    """
+    there = subject.facts.network_configurations
+    if not there or subject.again or subject.facts.kubernetes.in_cluster:
+        return ok("old-network", "none" if not there else "of the cluster that is here")
+    seen = f"/etc/cni/net.d: {', '.join(there)}"
+    if all("podman" in name for name in there):
+        return warn("old-network", seen, "podman's own; pods may get its addresses until their network is there")
+    why = "the first pods would be connected by it"
+    return problem("old-network", seen, why, "mkdir -p /root/old-cni && mv /etc/cni/net.d/* /root/old-cni/")
+
+
+CHECKS = (cluster, runtime, packages, named_files, old_network)

@@ -65,5 +65,6 @@ def debian(*found: tuple[str, int, str]) -> Machine:
     node.script("timedatectl show -p NTPSynchronized --value", "no\n").script(["dpkg-query"], "")
     for unit in ("firewalld", "ufw", "nftables"):
         node.script(["systemctl", "is-active", f"{unit}.service"], "inactive\n", code=3)
+    node.script("systemctl show -p LoadState -p ActiveState fapolicyd.service", "LoadState=not-found\n")
     node.script("/usr/local/bin/containerd --version", "containerd github.com/containerd/containerd v1.7.27 abcdef\n")
     return machine

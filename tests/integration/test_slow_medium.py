@@ -16,7 +16,7 @@ from installer.config import ClusterConfig
 from installer.localnode import LocalNode
 from installer.node import DiskSpace
 from installer.preflight.disk import needed_bytes
-from installer.preflight.finding import Subject
+from installer.preflight.subject import Subject
 from installer.reading import LEFT_FREE_BYTES, Reading, needed_by, read_for
 from tests.fakes.images import AMD64, ARM64, small_parts
 from tests.lab.errors import LabError

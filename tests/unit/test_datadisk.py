@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from installer.check import Finding
 from installer.config import ClusterConfig
 from installer.datadisk import LABEL, look_at, read_device
 from installer.errors import InputError, StepError
@@ -15,7 +16,7 @@ from installer.facts import gather
 from installer.install import with_data_disk
 from installer.preflight import run_checks
 from installer.preflight.disk import needed_bytes
-from installer.preflight.finding import Finding, Subject
+from installer.preflight.subject import Subject
 from installer.render import fstab as render
 from installer.settings import DataDiskSettings
 from installer.steps.datadisk import DataDisk, ReleaseDataDisk

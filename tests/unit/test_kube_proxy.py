@@ -15,7 +15,7 @@ from installer.execute import Plan
 from installer.facts import gather
 from installer.plan import build_plan
 from installer.preflight import run_checks
-from installer.preflight.finding import Subject
+from installer.preflight.subject import Subject
 from installer.render import kubeadm
 from tests.fakes.addons import CILIUM, FLANNEL
 from tests.fakes.cluster import Workload

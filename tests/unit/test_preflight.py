@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from installer.bundle.digest import Digest
+from installer.check import Finding
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
 from installer.facts import Address, KubernetesState, NodeFacts, Swap, gather
@@ -17,8 +18,8 @@ from installer.node import DiskSpace
 from installer.nodeimages import node_images
 from installer.preflight import demand_fit, run_checks
 from installer.preflight.disk import ETCD_BYTES, KUBELET_BYTES, folder_needs, needed_bytes
-from installer.preflight.finding import Finding, Subject
 from installer.preflight.network import choose_address
+from installer.preflight.subject import Subject
 from installer.proxymode import decide
 from installer.settings import ExtraArgs, KubeletSettings
 from tests.fakes.debian import ADDRESS, debian
@@ -124,7 +125,8 @@ def test_conntrack_is_needed_where_kubeadm_looks_for_it() -> None:
 @pytest.mark.parametrize(
     ("kubernetes", "kernel", "expected"),
     [
-        ("1.31.0", "3.10.0-1160.el7", "ok"),
+        ("1.31.0", "3.10.0-1160.el7", "problem"),
+        ("1.31.0", "4.18.0-553.el8", "ok"),
         ("1.32.0", "4.18.0-553.el8", "warn"),
         ("1.32.0", "4.19.90", "ok"),
         ("1.33.1", "5.14.0-427.el9", "warn"),

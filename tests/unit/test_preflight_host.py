@@ -10,11 +10,12 @@ import pytest
 from installer.addons import host_needs
 from installer.bundle.addon import BundledAddon
 from installer.bundle.hostneeds import HostNeeds
+from installer.check import Finding
 from installer.config import ClusterConfig
 from installer.facts import NodeFacts, OsRelease, gather
 from installer.preflight import run_checks
-from installer.preflight.finding import Finding, Subject
 from installer.preflight.host import addon_hosts
+from installer.preflight.subject import Subject
 from tests.fakes.addons import FLANNEL, METRICS
 from tests.fakes.debian import ADDRESS, debian
 from tests.fakes.node import FakeNode
@@ -38,7 +39,7 @@ def judged(facts: NodeFacts, *addons: BundledAddon, role: str = "worker") -> lis
 
 def test_what_is_missing_is_named_with_the_package_of_this_distribution() -> None:
     (found,) = judged(gather(node(), needs=NEEDS))
-    assert (found.name, found.level) == ("addon-longhorn", "problem")
+    assert (found.name, found.level) == ("addon longhorn", "problem")
     assert found.seen == "missing iscsiadm, jq, iscsid.service, iscsi-tcp"
     assert found.why == "longhorn 1.8.1 does not work without, on every node of role worker"
     assert found.fix == (
@@ -88,7 +89,7 @@ def test_what_is_there_is_said_in_a_line() -> None:
     release = made.read_text("/proc/sys/kernel/osrelease") or ""
     made.with_files({f"/lib/modules/{release.strip()}/modules.dep": "kernel/drivers/scsi/iscsi_tcp.ko.xz: a\n"})
     assert judged(gather(made, needs=NEEDS)) == [
-        Finding("addon-longhorn", "ok", "iscsiadm, jq, iscsi-tcp, iscsid.service")
+        Finding("addon longhorn", "ok", "iscsiadm, jq, iscsi-tcp, iscsid.service")
     ]
 
 
@@ -105,6 +106,6 @@ def test_trap_30_an_add_on_without_its_host_programs_is_refused_before_the_insta
     index = replace(small_bundle().index, addons=(LONGHORN,))
     facts = gather(node(), needs=host_needs(index, "worker"))
     findings = run_checks(Subject(facts, index, "worker", ClusterConfig(), ADDRESS, joins=True))
-    (found,) = (finding for finding in findings if finding.name == "addon-longhorn")
+    (found,) = (finding for finding in findings if finding.name == "addon longhorn")
     assert found.level == "problem"
     assert "open-iscsi" in found.fix

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from installer.bundle.digest import Digest
+from installer.check import Finding
 from installer.config import ClusterConfig
 from installer.endpoint import ApiEndpoint, ClusterNode
 from installer.errors import CommandError, InputError, StepError
@@ -27,7 +28,7 @@ from installer.nodeimages import node_images
 from installer.plan import build_plan
 from installer.preflight import run_checks
 from installer.preflight.disk import image_bytes
-from installer.preflight.finding import Finding, Subject
+from installer.preflight.subject import Subject
 from installer.proxymode import decide
 from installer.render import containerd, fstab, kernel, kubeadm, kubelet
 from installer.settings import KUBELET_FLAGS_REFUSED, DataDiskSettings, Endpoint

@@ -1,34 +1,15 @@
-"""What a preflight check looks at, and what it says."""
+"""What a preflight check looks at."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from installer.bundle.index import BundleIndex
 from installer.config import ClusterConfig
 from installer.errors import FormatError
 from installer.facts import NodeFacts
 from installer.foundcontainerd import Owner
-
-Level = Literal["ok", "warn", "problem"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One named check's answer: what was ``seen``; and unless it is ok, ``why`` it matters and the ``fix``."""
-
-    name: str
-    level: Level
-    seen: str
-    why: str = ""
-    fix: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Plain values for ``--json``."""
-        parts = {"name": self.name, "level": self.level, "seen": self.seen, "why": self.why, "fix": self.fix}
-        return {key: value for key, value in parts.items() if value}
 
 
 @dataclass(frozen=True)
@@ -68,18 +49,3 @@ class Subject:
     def node_name(self) -> str:
         """The name the node will have."""
         return self.config.node_name or self.facts.hostname.lower()
-
-
-def ok(name: str, seen: str) -> Finding:
-    """Nothing to say against it."""
-    return Finding(name, "ok", seen)
-
-
-def warn(name: str, seen: str, why: str, fix: str = "") -> Finding:
-    """It will work, and the operator should know."""
-    return Finding(name, "warn", seen, why, fix)
-
-
-def problem(name: str, seen: str, why: str, fix: str) -> Finding:
-    """The install would fail or do harm."""
-    return Finding(name, "problem", seen, why, fix)
