@@ -17,7 +17,8 @@ Level = Literal["problem", "warn", "ignored", "ok"]
 LEVELS: tuple[Level, ...] = ("problem", "warn", "ignored", "ok")
 """Worst first."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,39}")
-_S = TypeVar("_S")
+_S_contra = TypeVar("_S_contra", contravariant=True)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def problem(name: str, seen: str, why: str, fix: str) -> Finding:
 
 
 @dataclass(frozen=True)
-class Check(Generic[_S]):
+class Check(Generic[_S_contra]):
     """``judge`` turns a subject into findings, all by this ``name``; it only looks at what was gathered before.
 
     ``reads`` says in words what that comes from, ``reason`` why it matters. A ``firm`` one cannot be ignored: nothing
@@ -70,14 +71,14 @@ class Check(Generic[_S]):
     name: str
     reads: str
     reason: str
-    judge: Callable[[_S], Iterable[Finding]]
+    judge: Callable[[_S_contra], Iterable[Finding]]
     firm: bool = False
 
     def __post_init__(self) -> None:
         if not (_NAME.fullmatch(self.name) and self.reads and self.reason):
             raise ValueError(f"a check needs a name, what it reads and a reason: {self.name!r}")
 
-    def __call__(self, subject: _S) -> tuple[Finding, ...]:
+    def __call__(self, subject: _S_contra) -> tuple[Finding, ...]:
         found = tuple(self.judge(subject))
         if strays := [item.name for item in found if item.check != self.name]:
             raise ValueError(f"the check {self.name} answers as {strays[0]}")
@@ -86,17 +87,25 @@ class Check(Generic[_S]):
 
 def check(
     name: str, *, reads: str, firm: bool = False
-) -> Callable[[Callable[[_S], Finding | Iterator[Finding]]], Check[_S]]:
+) -> Callable[[Callable[[_T], Finding | Iterator[Finding]]], Check[_T]]:
     """Makes a check of a judging function; the function's docstring is the reason that ``explain`` shows."""
 
-    def decorate(function: Callable[[_S], Finding | Iterator[Finding]]) -> Check[_S]:
-        def judge(subject: _S) -> Iterable[Finding]:
+    def decorate(function: Callable[[_T], Finding | Iterator[Finding]]) -> Check[_T]:
+        def judge(subject: _T) -> Iterable[Finding]:
             found = function(subject)
             return (found,) if isinstance(found, Finding) else found
 
         return Check(name, reads, inspect.cleandoc(function.__doc__ or ""), judge, firm)
 
     return decorate
+
+
+def problem_lines(problems: Sequence[Finding]) -> list[str]:
+    """How many there are, and each with what was seen, why it matters and the fix."""
+    lines = [f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    for finding in problems:
+        lines += [f"{finding.name}: {finding.seen}", f"  why  {finding.why}", f"  fix  {finding.fix}"]
+    return lines
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class Choice:
     only: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
-    def run(self, checks: Sequence[Check[_S]], subject: _S) -> tuple[Finding, ...]:
+    def run(self, checks: Sequence[Check[_T]], subject: _T) -> tuple[Finding, ...]:
         """What the chosen checks say, worst first; a problem that is ignored stays in sight as such."""
         chosen = [item for item in checks if not self.only or item.name in self.only]
         found = [self._judged(finding) for item in chosen for finding in item(subject)]
@@ -117,7 +126,7 @@ class Choice:
             return replace(finding, level="ignored")
         return finding
 
-    def demand_known(self, checks: Sequence[Check[_S]]) -> None:
+    def demand_known(self, checks: Sequence[Check[_T]]) -> None:
         """Raises :class:`InputError` for a name that no check has, and for a firm one that is to be ignored."""
         for option, names in (("--only", self.only), ("--ignore", self.ignore)):
             for name in names:
@@ -135,7 +144,7 @@ class Choice:
 EVERY_CHECK = Choice()
 
 
-def named(checks: Sequence[Check[_S]], name: str, where: str) -> Check[_S]:
+def named(checks: Sequence[Check[_T]], name: str, where: str) -> Check[_T]:
     """The check of that name; :class:`InputError` lists the names there are."""
     for item in checks:
         if item.name == name:

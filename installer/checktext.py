@@ -29,7 +29,7 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
             head = f"  {finding.level:<4}  {finding.name:<{_NAME_COLUMNS}} "
             lines += folded(head, printable(f"{finding.seen}; {finding.why}"))
             if finding.fix:
-                lines += folded(f"{'':<{len(head)}}", printable(finding.fix))
+                lines.append(f"    fix  {printable(finding.fix)}")  # whole: it is pasted
     return lines
 
 
@@ -51,14 +51,25 @@ def explain_lines(item: Check[Any]) -> list[str]:
     return lines
 
 
-def list_lines(areas: Areas) -> list[str]:
+def diagnosis_lines(findings: Sequence[Finding]) -> list[str]:
+    """What a doctor saw, but for problems, which stand at the end of all."""
+    lines = [f"{'doctor':<10} {summary(findings)}", *finding_lines(findings)]
+    if not any(finding.level == "problem" for finding in findings):
+        lines.append(f"{'well':<10} nothing that can be seen here is wrong; nothing was changed")
+    return lines
+
+
+def list_lines(kinds: Sequence[tuple[str, Areas]]) -> list[str]:
     """Every check's name with the beginning of its reason."""
     lines = []
-    for area, checks in areas:
-        lines.append(area)
-        for item in checks:
-            lines += folded(f"  {item.name:<15} ", first_sentence(item))
-    return [*lines, "", "./install explain NAME  says more of one"]
+    for kind, areas in kinds:
+        lines += [kind, ""]
+        for area, checks in areas:
+            lines.append(f"  {area}")
+            for item in checks:
+                lines += folded(f"    {item.name:<15} ", first_sentence(item))
+        lines.append("")
+    return [*lines, "explain NAME  says more of one"]
 
 
 def first_sentence(item: Check[Any]) -> str:
@@ -67,23 +78,26 @@ def first_sentence(item: Check[Any]) -> str:
     return text.partition(". ")[0].removesuffix(".") + "."
 
 
-def document(areas: Areas) -> str:
+def document(preflight: Areas, doctor: Areas) -> str:
     """docs/checks.md."""
-    return "\n".join(_document(areas)) + "\n"
+    head = [
+        "# Checks",
+        "",
+        "What `./install preflight` looks at before anything is changed, and `./install doctor` on a node:",
+        "why, and where it looks. This page is made from the code.",
+        "",
+        "`--only NAME` makes one check alone, `--ignore NAME` goes on in spite of one (it is still told), and",
+        "`./install explain NAME` prints what stands here.",
+    ]
+    parts = [*head, *_part("Preflight", preflight), *_part("Doctor", doctor)]
+    return "\n".join(parts) + "\n"
 
 
-def _document(areas: Areas) -> Iterator[str]:
-    yield "# Checks"
-    yield ""
-    yield "What `./install preflight` looks at before anything is changed, and why. This page is made from the code."
-    yield ""
-    yield "`--only NAME` makes one check alone, `--ignore NAME` goes on in spite of one (it is still told), and"
-    yield "`./install explain NAME` prints what stands here."
+def _part(title: str, areas: Areas) -> Iterator[str]:
+    yield from ("", f"## {title}")
     for area, checks in areas:
-        yield from ("", f"## {area}")
+        yield from ("", f"### {area}", "")
         for item in checks:
-            yield from ("", f"### {item.name}", "")
-            for paragraph in item.reason.split("\n\n"):
-                yield from (" ".join(paragraph.split()), "")
-            firm = " Cannot be ignored." if item.firm else ""
-            yield f"Reads {item.reads}.{firm}"
+            firm = " It cannot be ignored." if item.firm else ""
+            reason = " ".join(item.reason.split())
+            yield f"- **{item.name}** {reason} *Reads {item.reads}.*{firm}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from installer import __version__
-from installer.checkverbs import explain
+from installer.checkverbs import doctor, explain
 from installer.cnicommand import cni_group
 from installer.errors import InputError, OperatorError
 from installer.maintenance import VERBS
@@ -108,7 +108,7 @@ def preflight(*, as_json: bool, **options: Any) -> None:
         say(fit_line(findings, request.role))
 
 
-for _verb in (*VERBS, explain, vip_probe, cni_group(MEDIA_VARIABLE)):
+for _verb in (*VERBS, doctor, explain, vip_probe, cni_group(MEDIA_VARIABLE)):
     cli.add_command(_verb)
 
 

@@ -9,6 +9,7 @@ from installer.bundle.errors import FormatError, InputError, IntegrityError, Ope
 __all__ = [
     "CommandError",
     "FormatError",
+    "HealthError",
     "InputError",
     "IntegrityError",
     "OperatorError",
@@ -21,6 +22,13 @@ class PreflightError(OperatorError):
     """The node is not fit yet; the named checks say why. Nothing was changed."""
 
     family = "preflight"
+    exit_code = 3
+
+
+class HealthError(OperatorError):
+    """A node that was installed is not well; the named checks say why. Nothing was changed."""
+
+    family = "health"
     exit_code = 3
 
 

@@ -295,7 +295,7 @@ def demand_root(view: NodeView) -> None:
     uid = view.effective_uid()
     if uid != 0:
         raise PreflightError(
-            "only root can change this machine",
+            "only root can see and change all of this machine",
             where="preflight check: root",
             wanted="user 0",
             got=f"user {uid}",

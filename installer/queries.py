@@ -62,6 +62,8 @@ READ_ONLY: tuple[tuple[str, ...], ...] = (
     *((f"{program}-save",) for program in _PACKET_FILTERS),
     ("iptables-save", "--version"),
     ("ipset", "list", "-n"),
+    ("journalctl", "-q", "--no-pager", "-o", "cat", "-n", "*", "-k"),
+    ("journalctl", "-q", "--no-pager", "-o", "cat", "-n", "*", "-u", "*"),
     ("kubeadm", "certs", "check-expiration", "..."),
     ("kubeadm", "config", "images", "list", "..."),
     ("kubeadm", "config", "validate", "..."),

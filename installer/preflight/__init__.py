@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from installer.check import Check, Choice, Finding
+from installer.check import Check, Choice, Finding, problem_lines
 from installer.errors import PreflightError
 from installer.preflight import (
     disk,
@@ -47,13 +47,10 @@ def demand_fit(findings: Sequence[Finding], node: str) -> None:
     problems = [finding for finding in findings if finding.level == "problem"]
     if not problems:
         return
-    lines = []
-    for finding in problems:
-        lines += [f"{finding.name}: {finding.seen}", f"  why  {finding.why}", f"  fix  {finding.fix}"]
     raise PreflightError(
         "the node is not ready for this yet",
         where=node,
         wanted="no problem in the checks before anything is changed",
-        got="\n".join([f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", *lines]),
+        got="\n".join(problem_lines(problems)),
         next_step="mend what is named and run the same command again; nothing was changed",
     )

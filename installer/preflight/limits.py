@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from installer.check import Finding, check, ok, problem, warn
+from installer.config import ClusterConfig
+from installer.facts import NodeFacts
 from installer.kernelstate import Table
 from installer.preflight.kernel import kernel_numbers
 from installer.preflight.subject import Subject
@@ -11,6 +15,18 @@ _FEW_TASKS = 65536
 _PODS = 110
 """The most pods the kubelet starts on a node unless told otherwise; each is a neighbour of the node's."""
 _LEAKING_BELOW = (4, 3)
+
+
+class Looked(Protocol):
+    """What these checks look at: the subject of a preflight has it, and so has an installed node's health."""
+
+    @property
+    def facts(self) -> NodeFacts:
+        """The machine's facts."""
+
+    @property
+    def config(self) -> ClusterConfig:
+        """The cluster's configuration."""
 
 
 def _keep(key: str, value: int) -> str:
@@ -23,7 +39,7 @@ def _filled(table: Table, what: str) -> str:
 
 
 @check("tasks", reads="/proc/loadavg, kernel.pid_max, kernel.threads-max")
-def tasks(subject: Subject) -> Finding:
+def tasks(subject: Looked) -> Finding:
     """Every thread of every pod takes one of the kernel's process numbers.
 
     Once they are used up nothing can start any more, not even a shell; old kernels call it "Cannot allocate memory".
@@ -41,7 +57,7 @@ def tasks(subject: Subject) -> Finding:
 
 
 @check("open-files", reads="/proc/sys/fs/file-nr")
-def open_files(subject: Subject) -> Finding:
+def open_files(subject: Looked) -> Finding:
     """All open files, sockets and pipes of the machine share one table; when it is full, nothing can be opened."""
     table = subject.facts.kernel_state.files
     seen = _filled(table, "open files")
@@ -51,7 +67,7 @@ def open_files(subject: Subject) -> Finding:
 
 
 @check("conntrack", reads="/proc/sys/net/netfilter/nf_conntrack_count, nf_conntrack_max")
-def conntrack(subject: Subject) -> Finding:
+def conntrack(subject: Looked) -> Finding:
     """Every connection to a Service is an entry of this table; when it is full, new connections are dropped.
 
     The kernel then logs "nf_conntrack: table full, dropping packet", and nothing else says so.
@@ -67,7 +83,7 @@ def conntrack(subject: Subject) -> Finding:
 
 
 @check("neighbours", reads="/proc/net/stat/arp_cache, net.ipv4.neigh.default.gc_thresh3")
-def neighbours(subject: Subject) -> Finding:
+def neighbours(subject: Looked) -> Finding:
     """Each pod of this node and each other node is an entry of the ARP table, whose size is fixed.
 
     When it is full the kernel logs "neighbour table overflow" and even local pods cannot be reached: their probes
@@ -109,4 +125,6 @@ def leak(subject: Subject) -> Finding:
     return problem("cgroup-leak", facts.kernel, why, "boot a newer kernel, or this one with cgroup.memory=nokmem")
 
 
-CHECKS = (tasks, open_files, conntrack, neighbours, recycling, leak)
+TABLES = (tasks, open_files, conntrack, neighbours)
+"""Those that can fill at any time, not only before an install."""
+CHECKS = (*TABLES, recycling, leak)

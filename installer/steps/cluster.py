@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from installer import probes
 from installer.agreement import settled, shared_document
+from installer.certificates import ca_cert_hashes
 from installer.config import ClusterConfig
 from installer.errors import InputError, StepError
 from installer.execute import CheckResult
 from installer.join import PATH, JoinFile, parse_time, spoken_time
 from installer.node import CommandResult, Node, NodeView
 from installer.render import kubeadm as render
-from installer.steps.certificates import ca_cert_hashes
 from installer.steps.kubeadm import CONFIG_PATH, KUBEADM, new_token, run_with_config
 from installer.steps.waiting import wait_for
 

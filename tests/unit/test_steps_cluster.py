@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from installer.certificates import ca_cert_hashes
 from installer.errors import FormatError, StepError
 from installer.join import PATH
 from installer.render import kubeadm as render
 from installer.render import resolver
 from installer.render.kubelet import NodeShape
-from installer.steps.certificates import ca_cert_hashes
 from installer.steps.cluster import NodeReady
 from installer.steps.kubeadm import KubeletNodeSettings, new_token
 from tests.fakes.certificate import CA_HASH, CA_PEM, EC_HASH, EC_PEM
