@@ -41,12 +41,13 @@ def cni_group(media_variable: str) -> click.Group:
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
         from installer.medium import open_bundle
+        from installer.nodelock import node_lock
         from installer.reading import needed_blobs, read_without_spool
 
         node, began = LocalNode(), time.monotonic()
         demand_root(node)
         report = screen(as_json=as_json)
-        with open_bundle(media or Path.cwd(), node) as bundle:
+        with node_lock(FOLDER, "cni switch"), open_bundle(media or Path.cwd(), node) as bundle:
             found = prepare_switch(node, bundle, wanted)
             plan = plan_switch(node, found)
             if not plan.phases:

@@ -1,7 +1,8 @@
 """The install verb without its screen: prepare (look only), then carry out. Everything it finds goes to a report.
 
 Order matters: what can be judged cheaply comes first, what the node needs of the medium is verified before the node is
-judged, and the journal is opened only when everything is known to be well - a refusal leaves nothing behind.
+judged, and the journal is opened only when everything is known to be well - a refusal leaves nothing behind. The
+node's lock is held from the first look on, so that what was judged is what is changed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import installer
 from installer.addons import host_needs
 from installer.agreement import joining_config
 from installer.bundle.reader import Bundle
+from installer.bundle.regularfile import read_regular
 from installer.bundle.yamltext import LIMIT_BYTES
 from installer.check import EVERY_CHECK, Choice, Finding
 from installer.config import ClusterConfig
@@ -38,6 +40,7 @@ from installer.join import JoinFile
 from installer.journal import Journal, open_journal
 from installer.medium import open_bundle
 from installer.node import Node, NodeView
+from installer.nodelock import node_lock
 from installer.plan import build_plan
 from installer.preflight import CHECKS, demand_fit, run_checks
 from installer.preflight.network import choose_address
@@ -227,7 +230,7 @@ def check_only(view: NodeView, request: Request, report: Report) -> tuple[Findin
 def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
-    with open_bundle(request.media, node) as bundle:
+    with node_lock(journal_folder, "install"), open_bundle(request.media, node) as bundle:
         view = RememberingView(node)
         prepared = prepare(view, request, bundle, report, spool_on=node)
         demand_fit(prepared.findings, prepared.subject.node_name)
@@ -352,8 +355,7 @@ def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
 def read_given(path: Path, option: str, wanted: str) -> str:
     """The text of a file that was given with ``option``; :class:`InputError` where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(LIMIT_BYTES + 1).decode("utf-8")  # the YAML reader refuses what is longer than it takes
+        return read_regular(path, LIMIT_BYTES + 1).decode("utf-8")  # the YAML reader refuses what is longer than it takes
     except OSError as error:
         got = error.strerror or str(error)
         raise InputError("cannot read a file", where=f"{option} {path}", wanted=wanted, got=got) from None

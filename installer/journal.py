@@ -7,7 +7,6 @@ reading leaves out. Resuming is running again; the journal serves ``status``, ``
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installer.errors import InputError, OperatorError
+from installer.errors import OperatorError
+from installer.nodelock import node_lock
 
 FOLDER = Path("/var/lib/airgap-bundle/journal")
-_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Journal:
         self._step = ""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._handle = os.open(folder / f"{name}.jsonl", flags, 0o600)
+        os.fchmod(self._handle, 0o600)
 
     def record(self, what: str, **fields: Any) -> None:
         """Appends one record, named with the step under way, and waits until it is on disk."""
@@ -82,9 +82,11 @@ class Journal:
         """Keeps the content of a file about to be replaced; returns its name for :meth:`read_kept`."""
         folder = self._folder / f"{self.name}.kept"
         folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
         self._kept += 1
         path = folder / f"{self._kept:04d}"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            os.fchmod(stream.fileno(), 0o600)
             for chunk in chunks:
                 stream.write(chunk)
             stream.flush()
@@ -98,11 +100,11 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path, verb: str, **fields: Any) -> Iterator[Journal]:
-    """A journal for one run, from its ``run`` record to its ``end`` record; only one run at a time.
+    """A journal for one run, from its ``run`` record to its ``end`` record; only one run at a time (``node_lock``).
 
     The end says ``done``, or ``failed`` with the error; a run that is killed has no end.
     """
-    with _locked(folder):
+    with node_lock(folder, verb):
         name = _fresh_name(folder)
         journal = Journal(folder, name)
         try:
@@ -118,29 +120,6 @@ def open_journal(folder: Path, verb: str, **fields: Any) -> Iterator[Journal]:
             journal.record("end", outcome="done")
         finally:
             journal.close()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise OperatorError("cannot open the journal", where=str(folder), got=error.strerror) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(
-            "another run is changing this machine",
-            where=str(folder / _LOCK),
-            wanted="one run at a time",
-            next_step="wait until it has ended, then run this again",
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _fresh_name(folder: Path) -> str:

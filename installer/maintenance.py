@@ -46,18 +46,20 @@ def reset(*, yes: bool, as_json: bool) -> None:
     from installer.install import demand_root
     from installer.journal import FOLDER
     from installer.localnode import LocalNode
+    from installer.nodelock import node_lock
     from installer.reset import plan_reset
     from installer.reset import reset as carry_out
 
     node = LocalNode()
     demand_root(node)
-    wanted = plan_reset(node, FOLDER)
-    report = screen(as_json=as_json)
-    report.going_back(wanted, look(wanted, node))
-    if not yes:
-        demand_yes("Remove all of this?", "reset")
-    began = time.monotonic()
-    carry_out(node, wanted, report, FOLDER)
+    with node_lock(FOLDER, "reset"):
+        wanted = plan_reset(node, FOLDER)
+        report = screen(as_json=as_json)
+        report.going_back(wanted, look(wanted, node))
+        if not yes:
+            demand_yes("Remove all of this?", "reset")
+        began = time.monotonic()
+        carry_out(node, wanted, report, FOLDER)
     say_end(as_json, "this machine is no node any more", time.monotonic() - began)
 
 
@@ -70,18 +72,20 @@ def undo(*, yes: bool, as_json: bool) -> None:
     from installer.install import demand_root
     from installer.journal import FOLDER
     from installer.localnode import LocalNode
+    from installer.nodelock import node_lock
     from installer.undo import plan_undo, run_to_undo
     from installer.undo import undo as carry_out
 
     node = LocalNode()
     demand_root(node)
-    run = run_to_undo(FOLDER)
-    wanted, report = plan_undo(node, FOLDER, run), screen(as_json=as_json)
-    report.going_back(wanted, look(wanted, node))
-    if not yes:
-        demand_yes("Take all of this back?", "undo")
-    began = time.monotonic()
-    carry_out(node, run, wanted, report, FOLDER)
+    with node_lock(FOLDER, "undo"):
+        run = run_to_undo(FOLDER)
+        wanted, report = plan_undo(node, FOLDER, run), screen(as_json=as_json)
+        report.going_back(wanted, look(wanted, node))
+        if not yes:
+            demand_yes("Take all of this back?", "undo")
+        began = time.monotonic()
+        carry_out(node, run, wanted, report, FOLDER)
     say_end(as_json, f"as before run {run.name}", time.monotonic() - began)
 
 

@@ -69,7 +69,9 @@ def hold(*, config: Path | None, join: Path | None, for_seconds: int, as_json: b
     It is announced by ARP and removed at the end. Should this program be
     killed, the kernel removes it when the time is over.
     """
+    from installer.journal import FOLDER
     from installer.localnode import LocalNode
+    from installer.nodelock import node_lock
     from installer.vip.arp import open_link
     from installer.vip.hold import demand_free_port, demand_unheld
     from installer.vip.hold import hold as carry_out
@@ -78,7 +80,8 @@ def hold(*, config: Path | None, join: Path | None, for_seconds: int, as_json: b
     node = LocalNode()
     site = _site(node, config, join)
     began_seconds = node.now_seconds()
-    with open_door(site.port) as found, open_link(site.interface) as link:
+    lock = node_lock(FOLDER, "vip-probe hold")
+    with lock, open_door(site.port) as found, open_link(site.interface) as link:
         door = demand_free_port(node, site, found)
         demand_unheld(node, site, link)
         _holding(site, link.mac, for_seconds, as_json=as_json)
@@ -97,13 +100,16 @@ def ask(*, config: Path | None, join: Path | None, as_json: bool) -> None:
     Who answered, and from which MAC, is kept for the install. Where a
     cluster runs already, this alone is enough: its kube-vip holds it.
     """
+    from installer.journal import FOLDER
     from installer.localnode import LocalNode
+    from installer.nodelock import node_lock
     from installer.vip.ask import ask as carry_out
     from installer.vip.question import put_question
 
     node = LocalNode()
     site = _site(node, config, join)
-    found = carry_out(node, site, lambda host: put_question(site.here.name, host, site.port, _TIMEOUT_SECONDS))
+    with node_lock(FOLDER, "vip-probe ask"):
+        found = carry_out(node, site, lambda host: put_question(site.here.name, host, site.port, _TIMEOUT_SECONDS))
     _answered(found, site, as_json=as_json)
 
 

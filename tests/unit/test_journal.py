@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.errors import CommandError, InputError, OperatorError
+from installer.errors import CommandError, OperatorError
 from installer.history import changes as path_changes
 from installer.history import effective_runs, images_before
 from installer.journal import Run, open_journal, read_kept, read_runs
@@ -63,12 +63,6 @@ def test_a_torn_last_line_is_left_out_and_a_damaged_one_is_named(tmp_path: Path)
     with pytest.raises(OperatorError, match="damaged") as caught:
         read_runs(tmp_path)
     assert str(caught.value.where).endswith("line 1")
-
-
-def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with open_journal(tmp_path, "install"), pytest.raises(InputError, match="another run"), open_journal(tmp_path, "x"):
-        pass
-    assert len(read_runs(tmp_path)) == 1
 
 
 def test_every_change_is_recorded_with_what_was_there(tmp_path: Path) -> None:
