@@ -30,6 +30,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
 from installer.bundle.layout import INDEX_NAME
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
+from installer.bundle.regularfile import read_regular
 from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import verify
 
@@ -178,7 +179,7 @@ def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecor
     """How the media set in ``folder`` is proven to be whole and the wanted one, byte for byte; ``""`` if it is not."""
     tarball = folder / (index.name + TARBALL_SUFFIX)
     try:
-        if (folder / INSTALL_NAME).read_bytes() != install:
+        if read_regular(folder / INSTALL_NAME) != install:
             return ""
         state = tarball.stat()  # before it is opened: what comes in its place afterwards does not look like this
         with open_media_set(folder) as bundle:
@@ -202,7 +203,7 @@ def _digest_listed(folder: Path, tarball: str, install: bytes, index: bytes) -> 
     beside = {INSTALL_NAME: Digest.of(install), INDEX_NAME: Digest.of(index)}
     names = {entry.name for entry in folder.iterdir()} - {SIGNATURE_NAME}
     listed = {name: digest for name, digest in sums.items() if name != tarball}
-    if names != {tarball, SUMS_NAME, *beside} or listed != beside or (folder / INDEX_NAME).read_bytes() != index:
+    if names != {tarball, SUMS_NAME, *beside} or listed != beside or read_regular(folder / INDEX_NAME) != index:
         return None
     return sums.get(tarball)
 

@@ -44,6 +44,7 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.index import BundleIndex
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
+from installer.bundle.regularfile import read_regular
 from installer.bundle.verify import Verified, verify
 
 _INSTALLER_BYTES = 500_000
@@ -303,9 +304,10 @@ def verify_media_set(path: Path, jobs: int, progress: Progress) -> tuple[BundleI
 def read_lock(path: Path) -> Lock:
     """The lock in a file; raises :class:`InputError` where there is none."""
     try:
-        return Lock.from_bytes(path.read_bytes(), where=str(path))
+        return Lock.from_bytes(read_regular(path), where=str(path))
     except OSError as error:
-        raise InputError("the lock cannot be read", where=str(path), wanted="a lock file", got=str(error)) from None
+        got = error.strerror or str(error)
+        raise InputError("the lock cannot be read", where=str(path), wanted="a lock file", got=got) from None
 
 
 def write_lock(lock: Lock, path: Path) -> None:

@@ -258,7 +258,7 @@ class Catalog:
     def _documents(self, of: Callable[[Folder], Path | None]) -> Iterator[tuple[Layer, Path]]:
         """The documents that ``of`` picks out of each folder, where they are there."""
         for folder in self.folders:
-            if (path := of(folder)) and path.is_file():
+            if (path := of(folder)) and path.exists():
                 yield folder.layer, path
 
     def _layered(self, key: str, documents: Iterable[tuple[Layer, Path]], read: Callable[..., T]) -> T:

@@ -107,7 +107,7 @@ def overlay_folder(path: Path) -> Folder:
 def _overlay_name(path: Path) -> str:
     about = path / "catalogue.yaml"
     name: str = path.resolve().name
-    if about.is_file():
+    if about.exists():
         fields = open_document(read_document(about), SCHEMA, where=str(about))
         name = fields.text("name", name)
         fields.finish()

@@ -14,6 +14,7 @@ from bundler.lockfile import Lock
 from bundler.records import write_whole
 from bundler.room import write_error
 from installer.bundle.digest import Digest
+from installer.bundle.regularfile import read_regular
 
 _NOTHING_REMOVED = "nothing was removed"
 
@@ -63,7 +64,7 @@ class LocksInUse:
         for record in sorted(self._folder.glob("[!.]*")):
             path = _recorded_path(record)
             try:
-                data = path.read_bytes()
+                data = read_regular(path)
             except (FileNotFoundError, NotADirectoryError):
                 gone.append(GoneLock(path, record))
             except OSError as error:
@@ -75,7 +76,7 @@ class LocksInUse:
 
 def _content(record: Path) -> bytes:
     try:
-        return record.read_bytes()
+        return read_regular(record)
     except OSError:
         return b""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bundler.errors import FormatError, InputError
 from installer.bundle.index import demand_schema
+from installer.bundle.regularfile import read_regular
 from installer.bundle.strict import Fields, Problems
 from installer.bundle.yamlbounds import demand_modest
 
@@ -17,9 +18,10 @@ from installer.bundle.yamlbounds import demand_modest
 def read_text(path: Path) -> str:
     """The text of ``path``; raises :class:`InputError` when it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("the file cannot be read", where=str(path), got=str(error)) from None
+        got = getattr(error, "strerror", None) or str(error)
+        raise InputError("the file cannot be read", where=str(path), got=got) from None
 
 
 def read_document(path: Path) -> Any:

@@ -355,7 +355,9 @@ def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
 def read_given(path: Path, option: str, wanted: str) -> str:
     """The text of a file that was given with ``option``; :class:`InputError` where it cannot be read."""
     try:
-        return read_regular(path, LIMIT_BYTES + 1).decode("utf-8")  # the YAML reader refuses what is longer than it takes
+        return read_regular(path, LIMIT_BYTES + 1).decode(
+            "utf-8"
+        )  # the YAML reader refuses what is longer than it takes
     except OSError as error:
         got = error.strerror or str(error)
         raise InputError("cannot read a file", where=f"{option} {path}", wanted=wanted, got=got) from None

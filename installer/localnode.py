@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from installer.bundle.digest import Digest
+from installer.bundle.regularfile import NoRegularFileError, open_regular
 from installer.errors import OperatorError
 from installer.localfiles import (
     Wanted,
@@ -74,9 +75,9 @@ class LocalView:
     def read_bytes(self, path: str, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
         """See :class:`~installer.node.NodeView`."""
         try:
-            with self._at(path).open("rb", buffering=0) as stream:
+            with open_regular(self._at(path), buffering=0) as stream:
                 data = _read_at_most(stream, limit_bytes + 1)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, NoRegularFileError):
             return None
         except OSError as error:
             raise os_error("cannot read a file", path, error) from error
@@ -92,7 +93,7 @@ class LocalView:
     def read_chunks(self, path: str) -> Iterator[bytes]:
         """See :class:`~installer.node.NodeView`."""
         try:
-            with self._at(path).open("rb") as stream:
+            with open_regular(self._at(path)) as stream:
                 while chunk := stream.read(_FILE_CHUNK_BYTES):
                     yield chunk
         except OSError as error:

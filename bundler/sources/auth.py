@@ -23,6 +23,7 @@ from requests.auth import AuthBase
 
 from bundler.errors import InputError
 from bundler.sources.http import HttpClient, TryFailed, demand_status, shown
+from installer.bundle.regularfile import read_regular
 
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HELPER_TIMEOUT_SECONDS = 60
@@ -54,7 +55,7 @@ class DockerConfig:
         folder = environment.get("DOCKER_CONFIG")
         path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_regular(path))
             auths, helpers = document.get("auths") or {}, document.get("credHelpers") or {}
             return cls(
                 path,

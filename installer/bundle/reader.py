@@ -33,6 +33,7 @@ from installer.bundle.layout import (
 )
 from installer.bundle.ordered import ordered_map
 from installer.bundle.platform import Platform
+from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.spool import Spool
 from installer.bundle.sums import SUMS_NAME, incomplete, read_sums
@@ -291,7 +292,7 @@ def open_media_set(path: Path) -> Bundle:
     """Opens a media set (its folder) or a tarball alone; the caller closes it."""
     tarball = _tarball_in(path) if path.is_dir() else path
     try:
-        stream = tarball.open("rb")
+        stream = open_regular(tarball)
     except OSError as error:
         raise InputError(
             "the bundle cannot be opened",

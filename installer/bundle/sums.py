@@ -11,6 +11,7 @@ from pathlib import Path
 
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, IntegrityError
+from installer.bundle.regularfile import read_regular
 
 SUMS_NAME = "SHA256SUMS"
 SIGNATURE_NAME = "SHA256SUMS.sig"
@@ -44,8 +45,7 @@ def read_sums(folder: Path) -> dict[str, Digest]:
     """The sums of a media set; a folder without them is named."""
     path = folder / SUMS_NAME
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAXIMUM_BYTES + 1)
+        data = read_regular(path, _MAXIMUM_BYTES + 1)
     except FileNotFoundError:
         raise incomplete(folder, [SUMS_NAME]) from None
     except OSError as error:

@@ -21,6 +21,7 @@ from installer.bundle.errors import IntegrityError
 from installer.bundle.layout import END, INDEX_NAME, Member, piece_sizes
 from installer.bundle.ordered import SideDigest, ordered_map
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle
+from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.sums import (
     INSTALL_NAME,
@@ -158,7 +159,7 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
     size_bytes = 0
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             while data := stream.read(_CHUNK_BYTES):
                 digest.update(data)
                 size_bytes += len(data)

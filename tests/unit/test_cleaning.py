@@ -135,7 +135,7 @@ def test_what_a_lock_says_now_counts(builder: Builder) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "not JSON"), (b'{"schema": 99}', "newer"), (b"{}", "schema"), (None, "Is a directory")],
+    [(b"", "not JSON"), (b'{"schema": 99}', "newer"), (b"{}", "schema"), (None, "a folder, where a file is wanted")],
 )
 def test_a_lock_that_cannot_be_read_stops_it(builder: Builder, content: bytes | None, told: str) -> None:
     builder.age()
