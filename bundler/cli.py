@@ -20,6 +20,8 @@ from bundler.errors import InputError
 from bundler.storeverbs import store_verbs
 from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
 
+UMASK = 0o022
+"""Whatever the caller's: nothing in a store or a media set is secret, and nobody else may write there."""
 _DECIDED_BY_A_LOCK = ("arch", "cni", "addon", "values", "layers")
 
 
@@ -36,6 +38,7 @@ def main() -> None:
     Every option can also be set in the environment: BUNDLE_BUILD_MIRROR=aliyun
     is --mirror aliyun of `bundle build`.
     """
+    os.umask(UMASK)
 
 
 def _request_options(command: Callable[..., None]) -> Callable[..., None]:

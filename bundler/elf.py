@@ -5,6 +5,7 @@ Only 64-bit little-endian files are read, which is what both platforms have.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
@@ -64,11 +65,25 @@ def glibc_needed(contents: Iterable[bytes]) -> str:
     return ".".join(str(part) for part in newest)
 
 
+def plain_environment() -> dict[str, str]:
+    """What a program gets that looks at this interpreter: of the caller's only where its libraries are."""
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"} | kept
+
+
 def shared_libraries(paths: Iterable[Path]) -> dict[str, Path]:
     """Every shared library the files link, also through others, by name; glibc's own are the machine's and left out."""
     found: dict[str, Path] = {}
     for path in paths:
-        result = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(
+            ["ldd", str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=plain_environment(),
+        )
         if "not found" in result.stdout:
             missing = [line.split()[0] for line in result.stdout.splitlines() if "not found" in line]
             raise OperatorError(

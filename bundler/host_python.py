@@ -132,7 +132,7 @@ def _compiled(tree: Tree) -> Tree:
     """
     sources = {name: entry.content for name, entry in tree.items() if name.endswith(".py")}
     command = [sys.executable, "-s", "-S", "-P", "-B", "-c", _COMPILER]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment = elf.plain_environment() | {"PYTHONHASHSEED": "0"}
     result = subprocess.run(
         command, input=pickle.dumps(sources), capture_output=True, check=False, env=environment, timeout=300
     )

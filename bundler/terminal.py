@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from bundler.errors import OperatorError
+from installer.bundle.errors import trace_without_values
 
 if TYPE_CHECKING:
     from bundler.progress import Progress
@@ -41,8 +41,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             _tell_error(OperatorError(error.strerror or str(error), where=str(error.filename or "")), as_json=False)
             sys.exit(1)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            click.echo("\n".join(trace_without_values(error)), err=True)
             click.echo("error: this is a defect of this tool; please report the lines above", err=True)
             sys.exit(1)
 

@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from installer import __version__
+from installer.bundle.errors import told_without_values, trace_without_values
 from installer.checkverbs import doctor, explain
 from installer.cnicommand import cni_group
 from installer.errors import InputError, OperatorError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MEDIA_VARIABLE = "AIRGAP_MEDIA"
 RUNTIME_VARIABLE = "AIRGAP_RUNTIME"
 """Where the launcher keeps this installer on the node, whether it runs from there now or not."""
+UMASK = 0o022
+"""Whatever the caller's: what is made here and by the programs started here has the modes that are asked for."""
 _INTERRUPTED = 130
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -114,6 +116,7 @@ for _verb in (*VERBS, doctor, explain, vip_probe, cni_group(MEDIA_VARIABLE)):
 
 def main() -> None:
     """Runs the command and exits with the code that says which kind of end it was."""
+    os.umask(UMASK)
     # A lost connection must end a program that is running for us as Ctrl-C does, and not leave it to run alone.
     for sign in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(sign, _interrupt)
@@ -200,16 +203,17 @@ def _request(
 
 def _unexpected(error: Exception) -> OperatorError:
     """A mistake of this program: said calmly, with the details in a file for whoever mends it."""
-    handle, path = tempfile.mkstemp(prefix="airgap-bundle-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(f"airgap-bundle {__version__}\n")
-        traceback.print_exception(error, file=stream)
-    return OperatorError(
-        "this program made a mistake",
-        got=f"{type(error).__name__}: {error}",
-        where=path,
-        next_step="send that file to whoever maintains it; running the same command again is safe",
-    )
+    lines = (f"airgap-bundle {__version__}", *trace_without_values(error))
+    again = "running the same command again is safe"
+    try:  # under a name that nobody can foresee, for root alone
+        handle, path = tempfile.mkstemp(prefix="airgap-bundle-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(lines) + "\n")
+        where, next_step = path, f"send that file to whoever maintains it; {again}"
+    except OSError:
+        where, next_step = "; ".join(line.strip() for line in lines[-3:]), f"tell whoever maintains it; {again}"
+    what = told_without_values(error)
+    return OperatorError("this program made a mistake", got=what, where=where, next_step=next_step)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # kubectl and Helm keep what they learnt of an API server below HOME unless they are told of another place; no file can
 # be made below this one, so they keep nothing and a reset finds nothing of theirs to remove.
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root", "KUBECACHEDIR": os.devnull}
+UMASK = 0o022
 STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
 STDERR_TAIL_BYTES = 64 * 1024
 CANNOT_START_CODE = 126
@@ -306,6 +307,7 @@ def _start(argv: Sequence[str], *, streams_input: bool) -> subprocess.Popen[byte
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
         cwd="/",
+        umask=UMASK,
         start_new_session=True,
     )
 

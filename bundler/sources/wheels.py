@@ -45,7 +45,7 @@ def pip_arguments(runtime: LockedRuntime, requirements: Path, folder: Path, ca_f
     major, minor = runtime.python.split(".")[:2]
     machine = _MACHINES[runtime.platform.architecture]
     return [
-        sys.executable,
+        *(sys.executable, "-P"),
         *("-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--only-binary=:all:", "--require-hashes"),
         *("--implementation", "cp", "--python-version", f"{major}.{minor}"),
@@ -59,7 +59,9 @@ def pip_arguments(runtime: LockedRuntime, requirements: Path, folder: Path, ca_f
 def _run_pip(argv: Sequence[str], wheels: Sequence[LockedWheel]) -> None:
     names = ", ".join(f"{wheel.name} {wheel.version}" for wheel in wheels)
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise SourceError("pip did not end in time", temporary=True, where=names) from None
     if done.returncode == 0:

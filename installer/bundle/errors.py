@@ -6,6 +6,8 @@ there, and what to do next. Only the two ``cli`` modules print them; :func:`Oper
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -72,6 +74,23 @@ class IntegrityError(OperatorError):
 
 class FormatError(IntegrityError):
     """Bytes that claim to be part of a bundle do not have its format; ``newer`` ones ask for a newer tool."""
+
+
+def told_without_values(error: BaseException) -> str:
+    """What kind of mistake it was: the words of any other error may quote what was read, a key or a token too."""
+    words = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__}{words}"
+
+
+def trace_without_values(error: BaseException) -> Iterator[str]:
+    """The lines of a traceback, the last call last: where in the code, and for each error in the chain its kind."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from trace_without_values(before)
+        yield "which led to:"
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f"  {frame.filename}, line {frame.lineno}, in {frame.name}"
+    yield told_without_values(error)
 
 
 def printable(text: str) -> str:

@@ -1,12 +1,16 @@
 #!/bin/sh
 # The launcher of a media set: this header, then the installer's own Python for each architecture (tar, gzip).
-# It needs a POSIX shell, tar and gzip; sha256sum and getconf are used where they are. Read-only verbs unpack into a
+# It needs a POSIX shell, ls, tar and gzip; sha256sum and getconf are used where they are. Read-only verbs unpack into a
 # temporary folder and leave nothing behind; the others unpack once, under a name that is the payload's digest, and
 # from then on everything runs from there.
 set -u
 umask 022
 LC_ALL=C
-export LC_ALL
+# Not the caller's: a "." in it would run what lies beside the medium, as root. Neither are settings that change what
+# these programs do, or which libraries Python gets.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+unset GZIP TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT OPENSSL_CONF OPENSSL_MODULES
 
 # One line per payload: architecture, offset of its first byte (from 1), size in bytes, SHA-256, oldest glibc.
 payloads='
@@ -121,13 +125,27 @@ unpack_failed() {
     "$(df -k "$1" 2>/dev/null | tail -n 1)" "make room there, or set TMPDIR for a read-only verb"
 }
 
+# Whether nobody but root and this user can put another folder in the place of one made in the folder $1.
+is_safe() {
+  who=$(ls -ldnL "$1/." 2>/dev/null) || return 1
+  # The mode, the number of links, the owner, and the rest; the group too may only write where a sticky bit is.
+  read -r mode _ owner _ <<WHO
+$who
+WHO
+  case $owner in 0 | "$(id -u)") ;; *) return 1 ;; esac
+  case $mode in
+    ?????????[tT]*) return 0 ;;
+    ?????w* | ????????w*) return 1 ;;
+  esac
+}
+
 # Makes an empty folder that programs can be started from, and sets scratch to it.
 make_scratch() {
   trap clean_up EXIT
   trap 'clean_up; exit 130' INT
   trap 'clean_up; exit 143' HUP TERM
   for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
-    [ -d "$parent" ] && [ -w "$parent" ] || continue
+    [ -d "$parent" ] && [ -w "$parent" ] && is_safe "$parent" || continue
     scratch=$parent/airgap-bundle.$$
     # Not mktemp, which a minimal node may lack: mkdir fails on anything that is there, links included.
     (umask 077 && mkdir "$scratch") 2>/dev/null || { scratch= && continue; }
@@ -136,7 +154,8 @@ make_scratch() {
     clean_up
   done
   fail failed 1 "no temporary folder to run from" "TMPDIR, /tmp, /var/tmp, /run, /dev/shm, HOME" \
-    "a folder that can be written and run from" "none" "set TMPDIR to one that is not mounted noexec"
+    "a folder of root's or yours that only its owner can write, or a sticky one, not mounted noexec" "none" \
+    "set TMPDIR to such a folder"
 }
 
 # Reads only: unpack into a scratch folder, run, remove it, and pass the exit code on.

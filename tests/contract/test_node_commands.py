@@ -13,12 +13,19 @@ from pathlib import Path
 import pytest
 
 from installer.errors import CommandError, IntegrityError, OperatorError
-from installer.localnode import LocalNode
+from installer.localnode import SEARCH_PATH, LocalNode
 from installer.node import CommandResult, Node
 from tests.fakes.node import FakeNode, UnexpectedCommandError
 
 SECRET = "abcdef.0123456789abcdef"
 FAILING = ("sh", "-c", "echo out; echo token $0 is bad >&2; exit 3", SECRET)
+
+
+HOSTILE = ("PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "KUBECONFIG", "CONTAINERD_NAMESPACE",
+           "CONTAINERD_ADDRESS", "CONTAINER_RUNTIME_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy",
+           "ALL_PROXY", "NO_PROXY", "LANG", "LC_MESSAGES", "LANGUAGE", "HELM_CACHE_HOME", "HELM_PLUGINS", "HELM_DRIVER",
+           "ETCDCTL_ENDPOINTS", "ETCDCTL_API", "SYSTEMD_PAGER", "SYSTEMD_EDITOR", "TMPDIR", "IFS", "BASH_ENV", "ENV",
+           "KUBECACHEDIR", "TZ", "GODEBUG", "SSL_CERT_FILE", "XDG_CONFIG_HOME")  # fmt: skip
 
 
 def _count(_node: FakeNode, data: bytes) -> CommandResult:
@@ -104,6 +111,34 @@ class TestThisMachine:
         data = b"0123456789abcdef" * 65_536
         result = LocalNode().run(["cat"], stdin=(data for _ in range(8)), timeout_seconds=60)
         assert len(result.stdout) == 8 * len(data)
+
+    def test_programs_get_the_fixed_environment_and_nothing_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in HOSTILE:
+            monkeypatch.setenv(name, str(tmp_path))
+        (tmp_path / "uname").write_text("#!/bin/sh\necho hostile\n")
+        (tmp_path / "uname").chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        node = LocalNode()
+        wanted = {"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root", "KUBECACHEDIR": "/dev/null"}
+        said = node.run(["env"], timeout_seconds=10).stdout
+        assert dict(line.split("=", 1) for line in said.splitlines()) == wanted
+        assert node.query(["uname", "-m"]).stdout.strip() == platform.machine()
+        assert node.which("uname") != str(tmp_path / "uname")
+        assert node.run(["pwd"], timeout_seconds=10).stdout == "/\n"
+
+    def test_programs_get_no_input_no_open_file_and_a_umask_of_ours(self, tmp_path: Path) -> None:
+        before = os.umask(0o777)
+        try:
+            with (tmp_path / "held").open("wb") as held:
+                os.set_inheritable(held.fileno(), True)
+                script = "umask; cat; for file in /proc/self/fd/*; do readlink $file; done; true"
+                said = LocalNode().run(["sh", "-c", script], timeout_seconds=10).stdout.splitlines()
+        finally:
+            os.umask(before)
+        assert said[:2] == ["0022", "/dev/null"]
+        assert str(tmp_path / "held") not in said
 
     def test_more_output_than_is_kept_is_an_error(self) -> None:
         with pytest.raises(OperatorError, match="too much"):

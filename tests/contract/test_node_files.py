@@ -41,6 +41,30 @@ def test_missing_parents_are_open_to_all_whatever_the_umask(node: Node) -> None:
         assert (found.kind, found.mode) == ("directory", 0o755)
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_modes_are_those_that_are_asked_for_whatever_the_umask(node: Node, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        node.write_file("/var/lib/airgap-bundle/join.yaml", b"x", mode=0o600)
+        node.write_file("/etc/hosts", b"x")
+        node.write_file("/etc/hosts", b"y", mode=0o640)
+        node.place("/opt/cni/bin/bridge", [b"x"], mode=0o755)
+        node.make_dir("/var/lib/containerd", mode=0o711)
+        node.make_dir("/etc/airgap-bundle/secrets", mode=0o700)
+    finally:
+        os.umask(before)
+    wanted = {
+        "/var/lib/airgap-bundle/join.yaml": 0o600,
+        "/etc/hosts": 0o640,
+        "/opt/cni/bin/bridge": 0o755,
+        "/var/lib/containerd": 0o711,
+        "/etc/airgap-bundle/secrets": 0o700,
+        **dict.fromkeys(("/var", "/var/lib", "/var/lib/airgap-bundle", "/etc", "/opt/cni/bin"), 0o755),
+    }
+    found = {path: node.stat(path) for path in wanted}
+    assert {path: stat and stat.mode for path, stat in found.items()} == wanted
+
+
 def test_what_is_absent_is_none_or_empty(node: Node) -> None:
     node.write_file("/a/file", b"x")
     for path in ("/b", "/a/file/below", "/a/other"):

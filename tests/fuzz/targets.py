@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from bundler.charts import demand_chart
+from bundler.imagelist import parse_image_list
 from bundler.lockfile import Lock
 from bundler.sources.manifests import config_platform, parse_manifest
+from bundler.yaml_document import open_document, parse_document
 from installer.bundle import dense, seekable
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
-from installer.bundle.errors import OperatorError, printable
+from installer.bundle.errors import InputError, OperatorError, printable
 from installer.bundle.index import BundledFile, BundleIndex
 from installer.bundle.layout import Layout
 from installer.bundle.mediatypes import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST
@@ -150,6 +152,18 @@ def chart(data: bytes) -> None:
     demand_chart(packed, "name", "1.0.0", where=_WHERE)
 
 
+def document(data: bytes) -> None:
+    """A catalogue's document or a mirror profile: one YAML document of the builder's own reader."""
+    fields = open_document(parse_document(_text(data), where=_WHERE), 1, where=_WHERE)
+    fields.finish()
+    fields.problems.check("it cannot be used", InputError, where=_WHERE)
+
+
+def image_list(data: bytes) -> None:
+    """An image list of a catalogue."""
+    assert all(Reference.parse(str(found)) == found for found in parse_image_list(_text(data), where=_WHERE))
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
@@ -159,6 +173,8 @@ TARGETS: dict[str, Target] = {
     "bundle-index": bundle_index,
     "chart": chart,
     "cluster": cluster,
+    "document": document,
+    "image-list": image_list,
     "join": join,
     "lock": lock,
     "long-frame": long_frame,

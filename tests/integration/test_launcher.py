@@ -46,7 +46,7 @@ def main():
 if __name__ == "__main__":
     main()
 """
-TOOLS = ["sh", "tar", "gzip", "head", "tail", "uname", "mkdir", "rm", "mv", "id", "dirname", "basename", "chmod"]
+TOOLS = ["sh", "tar", "gzip", "head", "tail", "uname", "mkdir", "rm", "mv", "id", "dirname", "basename", "chmod", "ls"]
 OPTIONAL = ["cat", "sha256sum", "df", "getconf", "sync"]
 MEDIA = "/media/usb/k8s"
 
@@ -334,6 +334,93 @@ def test_a_tmp_that_forbids_programs(plain_root: Path) -> None:
     assert result.returncode == 7, result.stderr
     assert json.loads(result.stdout)["prefix"].startswith("/var/tmp/airgap-bundle.")
     assert list((plain_root / "var/tmp").iterdir()) == []
+
+
+HOSTILE = {
+    "PATH": ".:/hostile:/bin",
+    "HOME": "/hostile",
+    "TAR_OPTIONS": "--no-such-option",
+    "GZIP": "--no-such-option",
+    "LD_LIBRARY_PATH": "/hostile",
+    "PYTHONPATH": "/hostile",
+    "PYTHONHOME": "/hostile",
+    "PYTHONSTARTUP": "/hostile/tar",
+    "CDPATH": "/hostile",
+    "OPENSSL_CONF": "/hostile/tar",
+}
+
+
+def launched(
+    root: Path, *words: str, umask: int = 0o022, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As :func:`run`, with an environment and a umask of one's own."""
+    command = [shutil.which("chroot") or "chroot", str(root), f"{MEDIA}/install", *words]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment or {"PATH": "/bin"},
+        umask=umask,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("words", [["facts"], ["--role", "cp"]], ids=["reads", "changes"])
+@pytest.mark.parametrize("kind", ["plain", "busybox"])
+def test_nothing_of_the_caller_s_environment_is_run(
+    kind: str, words: list[str], request: pytest.FixtureRequest
+) -> None:
+    root: Path = request.getfixturevalue(f"{kind}_root")
+    (root / "hostile").mkdir()
+    for name in (*TOOLS, *OPTIONAL, "python3"):
+        for folder in (root, root / "hostile"):  # a chroot begins at its top, which "." is then
+            if not (folder / name).exists():
+                (folder / name).write_text("#!/bin/sh\n: >/ran-$$\nexit 1\n")
+                (folder / name).chmod(0o755)
+    result = launched(root, *words, environment=HOSTILE)
+    assert result.returncode == 7, result.stderr
+    assert json.loads(result.stdout)["libraries"] is None
+    assert list(root.glob("ran-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "used"),
+    [
+        (0o700, 0, True),
+        (0o755, 0, True),
+        (0o1777, 0, True),
+        (0o777, 0, False),
+        (0o770, 0, False),
+        (0o700, 65534, False),
+        (0o1777, 65534, False),
+    ],
+)
+def test_nothing_runs_from_where_others_can_put_something_in_its_place(
+    plain_root: Path, mode: int, owner: int, used: bool
+) -> None:
+    (plain_root / "scratch").mkdir()
+    os.chown(plain_root / "scratch", owner, 0)
+    (plain_root / "scratch").chmod(mode)
+    result = launched(plain_root, "facts", environment={"TMPDIR": "/scratch", "PATH": "/bin"})
+    assert result.returncode == 7, result.stderr
+    assert json.loads(result.stdout)["prefix"].startswith("/scratch/" if used else "/tmp/")
+    assert list((plain_root / "scratch").iterdir()) == list((plain_root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("kind", ["plain", "busybox"])
+def test_the_runtime_has_its_modes_whatever_the_umask(kind: str, umask: int, request: pytest.FixtureRequest) -> None:
+    root: Path = request.getfixturevalue(f"{kind}_root")
+    assert launched(root, "facts", umask=umask).returncode == 7
+    result = launched(root, "--role", "cp", umask=umask)
+    assert result.returncode == 7, result.stderr
+    there = [path for path in (root / "opt/airgap-bundle").rglob("*") if not path.is_symlink()]
+    assert len(there) > 100
+    modes = {path: path.stat().st_mode & 0o7777 for path in (root / "opt/airgap-bundle", *there)}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o755}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o644, 0o755}
+    assert all(path.stat().st_uid == 0 for path in modes)
 
 
 def test_the_same_interpreter_gives_the_same_archive(packed: Payload) -> None:

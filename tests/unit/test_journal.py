@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_a_torn_last_line_is_left_out_and_a_damaged_one_is_named(tmp_path: Path)
     with pytest.raises(OperatorError, match="damaged") as caught:
         read_runs(tmp_path)
     assert str(caught.value.where).endswith("line 1")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_only_its_owner_reads_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    node = FakeNode().with_files({"/etc/fstab": "swap\n"})
+    before = os.umask(umask)
+    try:
+        with open_journal(tmp_path / "state/journal", "install") as journal:
+            RecordingNode(node, journal).write_file("/etc/fstab", b"# swap\n")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "state").rglob("*")}
+    (run,) = read_runs(tmp_path / "state/journal")
+    kept = {f"{run.name}.kept": 0o700, "0001": 0o600, "0002": 0o600}
+    assert modes == {"journal": 0o700, "lock": 0o600, f"{run.name}.jsonl": 0o600} | kept
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o755
 
 
 def test_every_change_is_recorded_with_what_was_there(tmp_path: Path) -> None:
