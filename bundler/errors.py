@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from installer.bundle.errors import FormatError, InputError, IntegrityError, OperatorError
+from installer.bundle.errors import FormatError, InputError, IntegrityError, OperatorError, RegistryError
 
-__all__ = ["FormatError", "InputError", "IntegrityError", "OperatorError", "SourceError"]
+__all__ = ["FormatError", "InputError", "IntegrityError", "OperatorError", "RegistryError", "SourceError"]
 
 
 class SourceError(OperatorError):

@@ -46,11 +46,20 @@ def default_store_path(environment: Mapping[str, str]) -> Path:
 class Store:
     """A store under ``root``, made if it is not there. ``report`` gets one line for each thing it threw out.
 
-    It is ours as long as this object lives: ``alone``, or shared with whoever else builds from it.
+    It is ours as long as this object lives: ``alone``, or shared with whoever else builds from it. ``option`` is what
+    names its place on the command line.
     """
 
-    def __init__(self, root: Path, report: Callable[[str], None] = lambda _line: None, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        report: Callable[[str], None] = lambda _line: None,
+        *,
+        alone: bool = False,
+        option: str = "--store",
+    ) -> None:
         self.root = root
+        self._option = option
         self._report = report
         self._blobs = root / "blobs" / "sha256"
         self._verified = root / "verified" / "sha256"
@@ -66,7 +75,7 @@ class Store:
                 where=str(root),
                 wanted="a folder that can be written",
                 got=str(error),
-                next_step="name another one with --store DIR",
+                next_step=f"name another one with {option} DIR",
             ) from None
 
     def path(self, digest: Digest) -> Path:
@@ -204,12 +213,22 @@ class Store:
         _fsync_folder(self._blobs)
         self._record(digest, os.fstat(stream.fileno()))
 
+    @contextlib.contextmanager
+    def disk_errors(self, needed_bytes: int) -> Iterator[None]:
+        """A failed write is told with the room that is there."""
+        try:
+            yield
+        except OSError as error:
+            next_step = f"make room, or name another place with {self._option} DIR; what is there is kept and resumed"
+            message = "the store cannot be written" if self._option == "--store" else "what arrives cannot be written"
+            raise write_error(message, error, self.root, needed_bytes=needed_bytes, next_step=next_step) from None
+
     def _lock_partial(self, digest: Digest, wait: Callable[[float], None]) -> BinaryIO:
         path = self.partial_path(digest)
         waited = False
         while True:
             # Unbuffered: what a full disk did not take must not be tried again when the file is closed.
-            with _disk_errors(self.root, 0):
+            with self.disk_errors(0):
                 stream = path.open("a+b", buffering=0)
             if _locked(stream) and _is_at(stream, path):
                 return stream
@@ -275,7 +294,7 @@ class Partial:
             got = f"{self.size_bytes + len(data)} bytes or more"
             self.restart()
             raise IntegrityError("wrong size", wanted=f"{self._wanted_bytes} bytes", got=got)
-        with _disk_errors(self._store.root, self._wanted_bytes - self.size_bytes):
+        with self._store.disk_errors(self._wanted_bytes - self.size_bytes):
             rest = memoryview(data)
             while rest:
                 rest = rest[self._stream.write(rest) :]
@@ -291,7 +310,7 @@ class Partial:
                 wanted, got = f"{self._wanted_bytes} bytes", f"{got_bytes} bytes"
                 raise IntegrityError("wrong size", where=where, wanted=wanted, got=got)
             raise IntegrityError("wrong bytes", where=where, wanted=self._digest, got=got)
-        with _disk_errors(self._store.root, 0):
+        with self._store.disk_errors(0):
             self._store.commit(self._digest, self._stream)
         self.finished = True
 
@@ -331,16 +350,6 @@ class StoredBlob:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-@contextlib.contextmanager
-def _disk_errors(root: Path, needed_bytes: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        next_step = "make room, or name another place with --store DIR; what is there is kept and resumed"
-        message = "the store cannot be written"
-        raise write_error(message, error, root, needed_bytes=needed_bytes, next_step=next_step) from None
 
 
 def _hash_of(stream: BufferedReader) -> str:

@@ -18,6 +18,7 @@ from installer.bundle.errors import told_without_values, trace_without_values
 from installer.checkverbs import doctor, explain
 from installer.cnicommand import cni_group
 from installer.errors import InputError, OperatorError
+from installer.imagesverbs import images_group
 from installer.maintenance import VERBS
 from installer.terminal import say, say_end, say_error, screen, this_machine
 from installer.toolcommand import COMMAND_VARIABLE
@@ -110,7 +111,7 @@ def preflight(*, as_json: bool, **options: Any) -> None:
         say(fit_line(findings, request.role))
 
 
-for _verb in (*VERBS, doctor, explain, vip_probe, cni_group(MEDIA_VARIABLE)):
+for _verb in (*VERBS, doctor, explain, vip_probe, cni_group(MEDIA_VARIABLE), images_group(MEDIA_VARIABLE)):
     cli.add_command(_verb)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from installer.bundle.errors import FormatError, InputError, IntegrityError, OperatorError
+from installer.bundle.errors import FormatError, InputError, IntegrityError, OperatorError, RegistryError
 
 __all__ = [
     "CommandError",
@@ -14,6 +14,7 @@ __all__ = [
     "IntegrityError",
     "OperatorError",
     "PreflightError",
+    "RegistryError",
     "StepError",
 ]
 

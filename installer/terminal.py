@@ -77,11 +77,21 @@ def screen(*, as_json: bool) -> Report:
     )
 
 
-def _meter(total_bytes: int) -> Meter:
-    """A progress bar for reading the medium; it vanishes when all is read."""
+def byte_meter(what: str, total_bytes: int, *, as_json: bool) -> Meter:
+    """A bar for ``total_bytes`` of work called ``what``; nothing where there is no terminal, or JSON is wanted."""
+    return _meter(total_bytes, what) if sys.stdout.isatty() and not as_json else _no_meter(total_bytes)
+
+
+def say_beside_bar(text: str) -> None:
+    """Prints a line while a bar may be shown, which is drawn again below it."""
+    say(f"\r\033[K{text}" if sys.stdout.isatty() else text)
+
+
+def _meter(total_bytes: int, what: str = "verify") -> Meter:
+    """A progress bar for reading the medium, or what else takes its time; it vanishes at the end."""
     from tqdm import tqdm
 
-    bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc="verify", leave=False, dynamic_ncols=True)
+    bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc=what, leave=False, dynamic_ncols=True)
 
     def advance(read_bytes: int) -> None:
         bar.update(read_bytes)

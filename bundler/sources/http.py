@@ -104,7 +104,7 @@ class HttpClient:
         user, password = get_auth_from_url(url)
         given: _Auth | None = auth or (HTTPBasicAuth(user, password) if user else None)
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._answer(method, url, headers or {}, given)
+            response = self.ask(method, url, headers or {}, given)
             target = self._redirected_to(response, url)
             if target is None:
                 return response
@@ -113,8 +113,10 @@ class HttpClient:
             url = target
         raise TryFailed(f"redirected more than {_MOST_REDIRECTS} times, at last to {shown(url)}", temporary=False)
 
-    def _answer(self, method: str, url: str, headers: Mapping[str, str], auth: _Auth | None) -> requests.Response:
-        """The answer to one request, whatever it is."""
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str], auth: _Auth | None, data: bytes | None = None
+    ) -> requests.Response:
+        """The answer to one request, whatever it is; a redirect is not followed. Raises :class:`TryFailed` for none."""
         self.check_cancelled()
         settings = self.settings
         try:
@@ -123,6 +125,7 @@ class HttpClient:
                 method,
                 url,
                 headers={"Accept-Encoding": "identity", "User-Agent": "airgap-bundle", **headers},
+                data=data,
                 stream=True,
                 timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
                 verify=str(settings.ca_file) if settings.ca_file else True,

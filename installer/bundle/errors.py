@@ -76,6 +76,13 @@ class FormatError(IntegrityError):
     """Bytes that claim to be part of a bundle do not have its format; ``newer`` ones ask for a newer tool."""
 
 
+class RegistryError(OperatorError):
+    """A registry did not do what it was asked: no answer, no permission, or a refusal."""
+
+    family = "network"
+    exit_code = 5
+
+
 def told_without_values(error: BaseException) -> str:
     """What kind of mistake it was: the words of any other error may quote what was read, a key or a token too."""
     words = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
