@@ -24,6 +24,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.platform import Platform
 from installer.bundle.reader import open_media_set
 from installer.bundle.reference import Reference
+from tests.fakes.authority import authority
 from tests.fakes.disturbance import ALWAYS, Planned
 from tests.fakes.disturbing_proxy import DisturbingProxy
 from tests.fakes.docker_registry import docker_registry
@@ -182,28 +183,13 @@ def test_a_registry_below_a_path_of_a_server(data: Path, tmp_path: Path) -> None
 
 
 def test_tls_of_a_private_authority(data: Path, tmp_path: Path) -> None:
-    authority, certificate, key = _authority(tmp_path)
+    ca, certificate, key = authority(tmp_path)
     with docker_registry(data, tls={"certificate": str(certificate), "key": str(key)}) as host:
         with pytest.raises(SourceError) as caught:
             _Site(tmp_path, host).fetch("large")
         assert "certificate" in str(caught.value.got)
         assert "--ca-file" in str(caught.value.next_step)
-        assert _Site(tmp_path, host, authority).fetch("large") == LARGE.top
-
-
-def _authority(folder: Path) -> tuple[Path, Path, Path]:
-    """A private certificate authority, and a certificate of it for 127.0.0.1 with its key."""
-    authority, certificate, key = (folder / name for name in ("ca.pem", "server.pem", "server.key"))
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-    subprocess.run(
-        [*new, "-subj", "/CN=site authority", "-keyout", str(folder / "ca.key"), "-out", str(authority)],
-        check=True,
-        capture_output=True,
-    )
-    signed = ("-CA", str(authority), "-CAkey", str(folder / "ca.key"), "-addext", "subjectAltName=IP:127.0.0.1")
-    plain_leaf = ("-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(certificate))
-    subprocess.run([*new, "-subj", "/CN=registry", *signed, *plain_leaf], check=True, capture_output=True)
-    return authority, certificate, key
+        assert _Site(tmp_path, host, ca).fetch("large") == LARGE.top
 
 
 def test_a_registry_without_ranges(data: Path, tmp_path: Path) -> None:
