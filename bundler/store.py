@@ -78,6 +78,10 @@ class Store:
                 next_step=f"name another one with {option} DIR",
             ) from None
 
+    def close(self) -> None:
+        """Lets others have it, as the end of this object does."""
+        self._use.close()
+
     def path(self, digest: Digest) -> Path:
         """Where the blob is once it is there."""
         return self._blobs / digest.hex

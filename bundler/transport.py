@@ -236,8 +236,10 @@ class _Pull:
         try:
             pulled = self._gather(artifact, digest, staging)
         except BaseException:
-            self._connection.http.cancel.set()
+            self._connection.http.cancel.set()  # or Ctrl-C would wait for every blob that is under way
             raise
+        finally:
+            self._store.close()
         shutil.rmtree(staging)
         return pulled
 

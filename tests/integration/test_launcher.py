@@ -211,6 +211,7 @@ def test_a_reading_verb_uses_the_runtime_that_is_kept(plain_root: Path, payload:
         ["status", "--json"],
         ["preflight", "--role", "cp"],
         ["vip-probe", "hold"],
+        ["images", "push", "registry.plant.example"],
         ["undo", "--help"],
         ["--data-disk", "/dev/vdb", "plan"],
     ],

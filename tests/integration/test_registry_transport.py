@@ -26,6 +26,8 @@ from installer.bundle import distribution
 from installer.bundle.digest import Digest
 from installer.bundle.mediatypes import OCI_INDEX, OCI_MANIFEST
 from installer.bundle.sums import read_sums, sums_text
+from tests.bench.competitors import CRANE, ORAS
+from tests.compiled import compiled
 from tests.fakes.authority import authority
 from tests.fakes.docker_registry import HTPASSWD, docker_registry, push, token_server
 from tests.fakes.images import AMD64, noise, small_parts
@@ -141,6 +143,54 @@ def test_other_tools_read_the_artifact(media: MediaSet, registry: str) -> None:
     assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE]
     skopeo = ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{registry}/site/k8s:v1"]
     assert subprocess.run(skopeo, capture_output=True, check=True, timeout=60).stdout == raw.content
+
+
+def test_oras_discovers_and_pulls_it_and_crane_reads_it(media: MediaSet, registry: str, tmp_path: Path) -> None:
+    oras, crane = compiled(ORAS) / "oras", compiled(CRANE) / "crane"
+    pushed, name = done("push", f"oci://{registry}/site/k8s:v1", media.folder), f"{registry}/site/k8s:v1"
+
+    def ran(*words: str | Path) -> str:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    found = json.loads(ran(oras, "discover", "--plain-http", "--format", "json", name))
+    kinds = sorted(entry["artifactType"] for entry in found["manifests"])
+    assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE]
+    ran(oras, "pull", "--plain-http", "--no-tty", "-o", tmp_path / "pulled", name)
+    signatures = {path.name for path in media.folder.glob("SHA256SUMS.sig*")}
+    wanted = {name: data for name, data in contents(media.folder).items() if name not in signatures}
+    assert contents(tmp_path / "pulled") == wanted
+    signature = next(entry for entry in found["manifests"] if entry["artifactType"] == SIGNATURE)
+    ran(
+        oras,
+        "pull",
+        "--plain-http",
+        "--no-tty",
+        "-o",
+        tmp_path / "signed",
+        f"{registry}/site/k8s@{signature['digest']}",
+    )
+    assert {path.name for path in (tmp_path / "signed").iterdir()} <= signatures
+    assert Digest.of(ran(crane, "manifest", "--insecure", name).encode()) == pushed["digest"]
+    assert ran(crane, "digest", "--insecure", name).strip() == pushed["digest"]
+
+
+def test_what_oras_pushed_in_this_layout_is_pulled(media: MediaSet, registry: str, tmp_path: Path) -> None:
+    oras, name = compiled(ORAS) / "oras", f"{registry}/site/theirs:v1"
+    words = [
+        "push",
+        "--plain-http",
+        "--no-tty",
+        "--artifact-type",
+        MEDIA_SET,
+        name,
+        *read_sums(media.folder),
+        "SHA256SUMS",
+    ]
+    subprocess.run([oras, *words], check=True, capture_output=True, timeout=60, cwd=media.folder)
+    pulled = done("pull", f"oci://{name}", "--out", tmp_path / "out")
+    assert (pulled["signatures"], os.access(Path(pulled["folder"]) / "install", os.X_OK)) == ([], True)
 
 
 def test_a_registry_with_lists_of_referrers_keeps_them_itself(
@@ -321,6 +371,37 @@ def test_what_is_no_media_set_is_said(registry: str, tmp_path: Path) -> None:
             distribution.ATTEMPTS = distribution_attempts
         assert told in said, name
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_too_small_or_gets_full_is_named(media: MediaSet, proxy: PassingProxy, tmp_path: Path) -> None:
+    address = f"oci://{proxy.host}/site/k8s:v1"
+    done("push", address, media.folder)
+    disk = _folder(tmp_path / "disk")
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if subprocess.run(mounted, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (disk / "filler").write_bytes(bytes(6_000_000))
+        said = refused(2, "pull", address, "--out", disk / "out")
+        assert "not enough room" in said
+        assert "--out DIR" in said
+        (disk / "filler").unlink()
+
+        def fill(method: str, path: str, reply: Reply) -> None:
+            if method == "GET" and "/blobs/" in path and len(reply.body) > LARGE_BYTES // 2:
+                (disk / "filler").write_bytes(bytes(6_000_000))
+
+        proxy.after = fill
+        said = refused(1, "pull", address, "--out", disk / "out")
+        assert "cannot be written" in said
+        assert "--out DIR" in said
+        proxy.after = lambda _method, _path, _reply: None
+        (disk / "filler").unlink()
+        pulled = done("pull", address, "--out", disk / "out")
+        assert contents(Path(pulled["folder"])) == contents(media.folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def login(folder: Path, host: str, account: str) -> None:
