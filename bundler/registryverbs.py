@@ -15,7 +15,8 @@ from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
 
 if TYPE_CHECKING:
     from bundler.progress import Progress
-    from bundler.transport import Connection, Pulled, Pushed
+    from bundler.pulling import Pulled
+    from bundler.transport import Connection, Pushed
     from installer.bundle.imagepush import PushedImages
     from installer.bundle.index import BundleIndex
     from installer.bundle.siteregistry import SiteRegistry
@@ -103,7 +104,7 @@ def pull(*, address: str, out: Path, ca_file: Path | None, plain_http: bool, job
     stopped. The folder gets its name when all of it is there and verified.
     """
     from bundler.artifact_address import ArtifactAddress
-    from bundler.transport import pull_media_set
+    from bundler.pulling import pull_media_set
 
     began = time.monotonic()
     source = ArtifactAddress.parse(address, plain_http=plain_http, has_ca=ca_file is not None)

@@ -64,7 +64,7 @@ def images_group(media_variable: str) -> click.Group:
         from installer.localnode import LocalNode
         from installer.medium import open_bundle
         from installer.registrydoor import RegistryDoor, read_credentials
-        from installer.sitemirrors import mirrors_here, mirrors_of, mirrors_text
+        from installer.sitemirrors import demand_staying, mirrors_here, mirrors_of, mirrors_text
 
         node, began, report = LocalNode(), time.monotonic(), screen(as_json=as_json)
         site = SiteRegistry.parse(registry, plain_http=plain_http, has_ca=ca_file is not None, where="images push")
@@ -74,6 +74,7 @@ def images_group(media_variable: str) -> click.Group:
             mirrors = mirrors_of(bundle.index.images, site, str(ca_file.resolve()) if ca_file else None)
             if use:
                 demand_root(node)
+                demand_staying(ca_file, bundle)
             wanted = mirrors_here(node, mirrors) if use else None
             pushed = _push(bundle, door, site, report, force=force, as_json=as_json)
         if wanted is not None:

@@ -103,21 +103,26 @@ class RegistryDoor:
         if authorization is not None:
             sent["Authorization"] = authorization
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        connection = self._connection(f"{parts.scheme}://{parts.netloc}")
+        connection = None
         try:
+            connection = self._connection(f"{parts.scheme}://{parts.netloc}")
             connection.request(method, target, body=body, headers=sent)
             response = connection.getresponse()
             data = response.read(MOST_MANIFEST_BYTES + 1)
         except ssl.SSLCertVerificationError as error:
-            connection.close()
+            self._hang_up(connection)
             raise NoAnswer(f"the certificate cannot be verified: {error.verify_message}", temporary=False) from None
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._hang_up(connection)
             raise NoAnswer(str(error) or type(error).__name__, temporary=_is_temporary(error)) from None
         if len(data) > MOST_MANIFEST_BYTES:
             connection.close()
             raise NoAnswer(f"an answer larger than {MOST_MANIFEST_BYTES} bytes", temporary=False)
         return Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, data)
+
+    def _hang_up(self, connection: http.client.HTTPConnection | None) -> None:
+        if connection is not None:
+            connection.close()
 
     def _connection(self, base: str) -> http.client.HTTPConnection:
         if base not in self._connections:
@@ -186,4 +191,6 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
 
 def _is_temporary(error: Exception) -> bool:
     """A name that does not exist and a server that speaks another protocol stay so; all else may pass."""
-    return not isinstance(error, (ssl.SSLError, UnicodeError)) and "Name or service not known" not in str(error)
+    return not isinstance(
+        error, (ssl.SSLError, ValueError, http.client.InvalidURL)
+    ) and "Name or service not known" not in str(error)

@@ -12,6 +12,7 @@ from typing import Any
 
 from installer.bundle.imagepush import registry_path
 from installer.bundle.index import BundledImage
+from installer.bundle.reader import Bundle
 from installer.bundle.siteregistry import SiteRegistry
 from installer.config import ClusterConfig
 from installer.errors import InputError
@@ -104,6 +105,18 @@ def mirrors_here(view: NodeView, mirrors: tuple[Registry, ...]) -> MirrorsHere:
     kept = dump_yaml({**document, "containerd": {**containerd, "registries": registries}})
     merged = {**there, **{mirror.name: mirror for mirror in mirrors}}
     return MirrorsHere(tuple(merged[name] for name in sorted(merged)), kept)
+
+
+def demand_staying(ca_file: Path | None, bundle: Bundle) -> None:
+    """Raises :class:`InputError` for a CA file on the medium, which goes when the medium does."""
+    if ca_file is not None and ca_file.resolve().is_relative_to(bundle.path.resolve().parent):
+        raise InputError(
+            "the CA file is on the medium, and containerd reads it at every pull",
+            where=f"--ca-file {ca_file}",
+            wanted="a file that stays on this machine",
+            got="one in the media set's folder",
+            next_step="copy it to /etc/ssl, the same path on every node, and name it there",
+        )
 
 
 def use_mirrors(node: Node, wanted: MirrorsHere, report: Report, folder: Path) -> tuple[StepResult, ...]:

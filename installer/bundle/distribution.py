@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError, OperatorError, RegistryError
@@ -306,11 +306,26 @@ class _Upload:
         raise _Broken(refusal(answer, self._where), temporary=again)
 
     def _location(self, answer: Answer, asked: str) -> str:
-        location = answer.headers.get("location")
-        if not location:
-            error = RegistryError("the registry does not say where the upload goes on", where=self._where)
+        """Where the registry wants the next request. Behind a server that ends TLS it may think that it has none: on
+        its own host our scheme stays, and elsewhere nothing goes from HTTPS to plain HTTP.
+        """
+        told, here = answer.headers.get("location", ""), urlsplit(asked)
+        try:
+            there = urlsplit(urljoin(asked, told))
+        except ValueError:
+            there = urlsplit("")
+        if told and there.netloc == here.netloc:
+            return there._replace(scheme=here.scheme).geturl()
+        if not told or not there.netloc or there.scheme not in ("https", here.scheme):
+            error = RegistryError(
+                "the registry does not say where the upload goes on",
+                where=self._where,
+                wanted="an address of the same kind",
+                got=told[:200] or "none",
+                next_step="tell the registry its own address (Distribution: http.host; Harbor: external_url)",
+            )
             raise _Broken(error, temporary=False)
-        return urljoin(asked, location)
+        return there.geturl()
 
 
 def refusal(answer: Answer, where: str) -> RegistryError:

@@ -135,7 +135,8 @@ class ImagePush:
         if found is None:
             return None
         digest = Digest.of(found[0])
-        return None if digest in {image.blob, self._carried(image).digest} else digest
+        carried = {its.manifest for its in image.platforms.values()}  # a bundle of fewer platforms may have been here
+        return None if digest in {image.blob, self._carried(image).digest, *carried} else digest
 
     def _push(self, image: BundledImage) -> PushedImage:
         repository = self._repository(image)

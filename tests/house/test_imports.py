@@ -20,7 +20,7 @@ LAYERS = (
     {"catalogverbs", "registryverbs", "storeverbs"},
     {"terminal"},
     {"build", "report"},
-    {"transport"},
+    {"pulling", "transport"},
     {"assemble", "cleaning", "fetch", "lookup"},
     {"kept", "payloads", "dense_layers"},
     {

@@ -95,6 +95,16 @@ def test_several_platforms_get_an_index_of_their_own(tmp_path: Path) -> None:
         assert found["mediaType"] == json.loads(held)["mediaType"]
 
 
+def test_a_bundle_of_more_platforms_takes_the_place_of_one(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    for folder, platforms in (("one", (AMD64,)), ("two", (AMD64, ARM64))):
+        for bundle in opened(tmp_path / folder, platforms):
+            pushed(bundle, registry)
+    with pytest.raises(InputError, match="other images"):
+        for bundle in opened(tmp_path / "less", (AMD64,)):
+            pushed(bundle, registry)
+
+
 def test_a_tag_with_another_image_stops_all_of_it(bundle: Bundle) -> None:
     registry = MemoryRegistry()
     image = bundle.index.images[0]
@@ -165,6 +175,32 @@ def test_a_registry_that_keeps_breaking_is_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(distribution, "PIECE_BYTES", 100)
     with pytest.raises(RegistryError, match="does not answer"):
         Repository(Breaking(1, times=99, forgets=True), "a").push_blob(Digest.of(b"x" * 200), 200, lambda: [b"x" * 200])
+
+
+class Elsewhere(MemoryRegistry):
+    """Says another address for uploads than the one it is asked at."""
+
+    location = ""
+
+    def ask(self, repository: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        answer = super().ask(repository, method, url, headers, body)
+        return replace(answer, headers={**answer.headers, "location": self.location}) if method == "POST" else answer
+
+
+def test_a_registry_behind_another_server_is_asked_by_tls_all_the_same() -> None:
+    registry, data = Elsewhere(), b"data"
+    registry.location = "http://registry.plant.example/v2/a/blobs/uploads/1"
+    Repository(registry, "a").push_blob(Digest.of(data), len(data), lambda: [data])
+    assert registry.blobs["a", Digest.of(data)] == data
+
+
+@pytest.mark.parametrize("location", ["", "http://elsewhere.example/x", "ftp://elsewhere.example/x", "https://[x/y"])
+def test_bytes_go_nowhere_in_the_clear(location: str) -> None:
+    registry = Elsewhere()
+    registry.location = location
+    with pytest.raises(RegistryError, match="where the upload goes on"):
+        Repository(registry, "a").push_blob(Digest.of(b"data"), 4, lambda: [b"data"])
+    assert registry.received_bytes == 0
 
 
 def test_bytes_that_change_on_the_way_are_an_integrity_error() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from installer.bundle.digest import Digest
+from installer.bundle.reader import open_media_set
 from installer.bundle.siteregistry import SiteRegistry
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
@@ -16,7 +17,8 @@ from installer.install import saved_config
 from installer.installed import CONFIG_PATH, Installed
 from installer.registrydoor import read_credentials
 from installer.report import JsonReport
-from installer.sitemirrors import mirrors_here, mirrors_of, mirrors_text, use_mirrors
+from installer.sitemirrors import demand_staying, mirrors_here, mirrors_of, mirrors_text, use_mirrors
+from tests.fakes.media import media_set
 from tests.fakes.node import FakeNode
 from tests.fakes.small_bundle import small_bundle
 
@@ -89,6 +91,14 @@ def test_where_it_cannot_be_used_that_is_said_before(node: FakeNode, told: str) 
     with pytest.raises(InputError, match=told):
         mirrors_here(node, mirrors_of(IMAGES, SITE, CA))
     assert node.files() == before
+
+
+def test_a_ca_on_the_medium_is_refused(tmp_path: Path) -> None:
+    with open_media_set(media_set(tmp_path / "media", small_bundle())) as bundle:
+        demand_staying(None, bundle)
+        demand_staying(tmp_path / "ca.pem", bundle)
+        with pytest.raises(InputError, match="on the medium"):
+            demand_staying(bundle.path.parent / "ca.pem", bundle)
 
 
 def test_only_root_changes_the_node(tmp_path: Path) -> None:
