@@ -264,6 +264,8 @@ def test_a_killed_push_sends_nothing_twice_that_arrived(media: MediaSet, proxy: 
     assert pushed["sent_bytes"] == 0
     assert proxy.count("POST", "/uploads/") == 0
     assert proxy.count("HEAD", tarball) == 1
+    puts = [request.path for request in proxy.passed if request.method == "PUT"]
+    assert [path.endswith("/manifests/v1") for path in puts] == [False] * (len(puts) - 1) + [True], "the tag is last"
     assert done("pull", address, "--out", tmp_path / "out")["identity"] == pushed["identity"]
 
 
