@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,27 +62,31 @@ def images_group(media_variable: str) -> click.Group:
         from installer.bundle.imagepush import demand_pushable
         from installer.bundle.siteregistry import SiteRegistry
         from installer.install import demand_root
+        from installer.journal import FOLDER
         from installer.localnode import LocalNode
         from installer.medium import open_bundle
+        from installer.nodelock import node_lock
         from installer.registrydoor import RegistryDoor, read_credentials
-        from installer.sitemirrors import demand_staying, mirrors_here, mirrors_of, mirrors_text
+        from installer.sitemirrors import demand_staying, mirrors_here, mirrors_of, mirrors_text, use_mirrors
 
         node, began, report = LocalNode(), time.monotonic(), screen(as_json=as_json)
         site = SiteRegistry.parse(registry, plain_http=plain_http, has_ca=ca_file is not None, where="images push")
         user = read_credentials(credentials) if credentials else None
-        with open_bundle(media or Path.cwd(), node) as bundle, RegistryDoor(site, user, ca_file) as door:
+        if use:
+            demand_root(node)
+        with (
+            node_lock(FOLDER, "images push") if use else nullcontext(),
+            open_bundle(media or Path.cwd(), node) as bundle,
+            RegistryDoor(site, user, ca_file) as door,
+        ):
             demand_pushable(bundle)
             mirrors = mirrors_of(bundle.index.images, site, str(ca_file.resolve()) if ca_file else None)
-            if use:
-                demand_root(node)
-                demand_staying(ca_file, bundle)
             wanted = mirrors_here(node, mirrors) if use else None
+            if use:
+                demand_staying(ca_file, bundle)
             pushed = _push(bundle, door, site, report, force=force, as_json=as_json)
-        if wanted is not None:
-            from installer.journal import FOLDER
-            from installer.sitemirrors import use_mirrors
-
-            use_mirrors(node, wanted, report, FOLDER)
+            if wanted is not None:
+                use_mirrors(node, wanted, report, FOLDER)
         _tell_end(pushed, mirrors_text(mirrors), time.monotonic() - began, as_json=as_json)
 
     return images

@@ -43,19 +43,25 @@ class Credentials:
 
 def read_credentials(path: Path) -> Credentials:
     """The one line ``user:password`` in a file that nobody but its owner may read; :class:`InputError` if not."""
-    wanted, next_step = "a file of mode 0600 with one line, user:password", f"chmod 600 {path}"
+    wanted = "a file of mode 0600 with one line, user:password"
     try:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode) or state.st_mode & _OTHERS:
+            raise InputError(
+                "the credentials can be read by others"
+                if stat.S_ISREG(state.st_mode)
+                else "the credentials are no file",
+                where=f"--credentials {path}",
+                wanted=wanted,
+                got=f"mode {stat.S_IMODE(state.st_mode):04o}",
+                next_step=f"chmod 600 {path}",
+            )
         with path.open("rb") as stream:
             data = stream.read(_MOST_CREDENTIALS_BYTES)
     except OSError as error:
         raise InputError(
             "the credentials cannot be read", where=f"--credentials {path}", wanted=wanted, got=error.strerror
         ) from None
-    if not stat.S_ISREG(state.st_mode) or state.st_mode & _OTHERS:
-        got = f"mode {stat.S_IMODE(state.st_mode):04o}"
-        message = "the credentials can be read by others"
-        raise InputError(message, where=f"--credentials {path}", wanted=wanted, got=got, next_step=next_step)
     user, colon, password = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r").partition(":")
     if not user or not colon or not password or "\n" in password:
         got = f"{len(data)} bytes of another form"

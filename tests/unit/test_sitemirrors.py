@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,12 @@ def test_credentials_are_one_line_that_only_the_owner_reads(
         with pytest.raises(InputError, match=told) as caught:
             read_credentials(path)
         assert "pass" not in str(caught.value.got)
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(InputError, match="no file"):
+        read_credentials(tmp_path / "pipe")
 
 
 def test_credentials_that_are_not_there(tmp_path: Path) -> None:
