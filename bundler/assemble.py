@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from bundler import sbom_cyclonedx, sbom_spdx
+from bundler.contents import Contents
 from bundler.dense_layers import DenseLayers, PlainLayers
 from bundler.errors import IntegrityError, OperatorError
 from bundler.kept import KeptRecords
@@ -140,11 +142,12 @@ def write_media_set(
         with _only_writer(out):
             _remove_leftovers(out, lock.name)
             lock_path = _write_lock(lock, out)
-            if kept := _proven(folder, index, install, records):
+            beside = _beside(lock, index, install)
+            if kept := _proven(folder, index, beside, records):
                 return _media_set(folder, lock_path, index, kept)
             demand_room([output_need(lock, out, len(install))])
             with _partial_folder(out, lock.name) as partial:
-                digest = _write_folder(partial, index, blobs, install, jobs=jobs, progress=progress)
+                digest = _write_folder(partial, index, blobs, beside, jobs=jobs, progress=progress)
                 _replace(folder, partial)
             media_set = _media_set(folder, lock_path, index, "")
             if records is not None:
@@ -163,6 +166,17 @@ def output_need(lock: Lock, out: Path, install_bytes: int) -> Need:
     return Need("--out", out, packed_bytes + install_bytes + _BESIDE_BYTES)
 
 
+def _beside(lock: Lock, index: BundleIndex, install: bytes) -> dict[str, bytes]:
+    """What a media set has beside its tarball, by name."""
+    contents = Contents.of_build(lock, index)
+    return {
+        INSTALL_NAME: install,
+        INDEX_NAME: index.to_bytes(),
+        sbom_spdx.NAME: sbom_spdx.spdx_bytes(contents),
+        sbom_cyclonedx.NAME: sbom_cyclonedx.cyclonedx_bytes(contents),
+    }
+
+
 def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) -> MediaSet:
     size_bytes = sum(entry.stat().st_size for entry in folder.iterdir())
     tarball = folder / (index.name + TARBALL_SUFFIX)
@@ -175,17 +189,17 @@ def _write_lock(lock: Lock, out: Path) -> Path:
     return path
 
 
-def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecords | None) -> Kept:
+def _proven(folder: Path, index: BundleIndex, beside: Mapping[str, bytes], records: KeptRecords | None) -> Kept:
     """How the media set in ``folder`` is proven to be whole and the wanted one, byte for byte; ``""`` if it is not."""
     tarball = folder / (index.name + TARBALL_SUFFIX)
     try:
-        if read_regular(folder / INSTALL_NAME) != install:
+        if any(read_regular(folder / name) != content for name, content in beside.items()):
             return ""
         state = tarball.stat()  # before it is opened: what comes in its place afterwards does not look like this
         with open_media_set(folder) as bundle:
             if bundle.path != tarball or bundle.identity != Digest.of(index.to_bytes()):
                 return ""
-            digest = _digest_listed(folder, tarball.name, install, index.to_bytes())
+            digest = _digest_listed(folder, tarball.name, beside)
             if records is not None and digest is not None and records.holds(tarball, digest):
                 return "untouched"
             if verify(bundle).unexpected:
@@ -197,25 +211,30 @@ def _proven(folder: Path, index: BundleIndex, install: bytes, records: KeptRecor
         return ""
 
 
-def _digest_listed(folder: Path, tarball: str, install: bytes, index: bytes) -> Digest | None:
+def _digest_listed(folder: Path, tarball: str, beside: Mapping[str, bytes]) -> Digest | None:
     """The tarball's digest by ``SHA256SUMS``, if the folder holds and lists what a build writes, and nothing else."""
     sums = read_sums(folder)
-    beside = {INSTALL_NAME: Digest.of(install), INDEX_NAME: Digest.of(index)}
     names = {entry.name for entry in folder.iterdir()} - {SIGNATURE_NAME}
     listed = {name: digest for name, digest in sums.items() if name != tarball}
-    if names != {tarball, SUMS_NAME, *beside} or listed != beside or read_regular(folder / INDEX_NAME) != index:
+    wanted = {name: Digest.of(content) for name, content in beside.items()}
+    if names != {tarball, SUMS_NAME, *beside} or listed != wanted:
         return None
     return sums.get(tarball)
 
 
 def _write_folder(
-    folder: Path, index: BundleIndex, blobs: BlobSource, install: bytes, *, jobs: int, progress: Callable[[int], None]
+    folder: Path,
+    index: BundleIndex,
+    blobs: BlobSource,
+    beside: Mapping[str, bytes],
+    *,
+    jobs: int,
+    progress: Callable[[int], None],
 ) -> Digest:
     """Writes all of a media set; returns the tarball's digest."""
     tarball = index.name + TARBALL_SUFFIX
     with (folder / tarball).open("xb") as stream:
         packed = write_tarball(index, blobs, stream, jobs=jobs, progress=progress)
-    beside = {INSTALL_NAME: install, INDEX_NAME: index.to_bytes()}
     for name, content in beside.items():
         (folder / name).write_bytes(content)
     sums = {tarball: packed.digest} | {name: Digest.of(content) for name, content in beside.items()}

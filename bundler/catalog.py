@@ -5,6 +5,7 @@ A user's own folders are laid over it, in order. Such a folder has the same layo
 
     catalogue.yaml            schema: 1, and a name for messages (default: the folder's name)
     kubernetes/v1.30.yaml     components/containerd.yaml     endpoint.yaml     runtime.yaml
+    licenses.yaml
     cni/flannel.yaml          addons/metrics-server.yaml
     image-lists/kubernetes/v1.30.14.txt     image-lists/cni/flannel-v0.28.9.txt     image-lists/endpoint.txt
 
@@ -29,6 +30,7 @@ from bundler.catalog_read import read_component, read_endpoint, read_minor, read
 from bundler.catalog_types import Component, Layer, Minor, Release, ReleaseFile, RuntimeChoice
 from bundler.errors import InputError
 from bundler.imagelist import RequiredImage, parse_image_list
+from bundler.licenses import Licenses, read_licenses
 from bundler.versions import newest_first, parse_version
 from bundler.yaml_document import open_document, read_document, read_text
 from installer.bundle.platform import Platform
@@ -204,6 +206,11 @@ class Catalog:
     def runtime(self) -> RuntimeChoice:
         """The installer's own Python."""
         return self._layered("runtime", self._documents(lambda it: it.manifests / "runtime.yaml"), read_runtime)
+
+    def licenses(self) -> Licenses:
+        """The licences that projects publish their programs under, as far as they are known."""
+        documents = self._documents(lambda it: it.manifests / "licenses.yaml")
+        return self._layered("licenses", documents, read_licenses) or Licenses()
 
     def endpoint_images(self) -> tuple[RequiredImage, ...]:
         """The images of the API's endpoint, which every bundle carries, by purpose."""

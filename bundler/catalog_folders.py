@@ -17,7 +17,8 @@ _COMPONENT_FILE = re.compile(r"([a-z0-9][a-z0-9-]*)\.yaml")
 _LIST_FILE = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)\.txt")
 _ADDON_LIST_FILE = re.compile(r"([a-z0-9][a-z0-9-]*-v?[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9.+-]*)\.txt")
 _OVERLAY_PARTS = {
-    *("catalogue.yaml", "kubernetes", "components", "endpoint.yaml", "runtime.yaml", "image-lists"),
+    *("catalogue.yaml", "kubernetes", "components", "endpoint.yaml", "licenses.yaml", "runtime.yaml"),
+    "image-lists",
     *FOLDERS.values(),
 }
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bundler.licenses import Licenses
 from installer.bundle.addon import BundledAddon
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
@@ -25,6 +26,8 @@ SCHEMA = 1
 LAYERS = ("registry", "dense")
 """As the registry serves them, or as plain tars compressed together (``installer.bundle.dense``)."""
 RUNTIME_KINDS = ("catalogue", "file", "host")
+PROGRAM, INTERPRETER = "airgap-bundle", "cpython"
+"""What every runtime has beside its wheels, by the names their licences have."""
 _VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 
 
@@ -107,7 +110,7 @@ class LockedRuntime:
 class Lock:
     """One resolved release. ``zstd`` is the compressor's version: with another one the tarball's bytes may differ.
 
-    ``layers`` is how layers are held, one of :data:`LAYERS`.
+    ``layers`` is how layers are held, one of :data:`LAYERS`. ``licenses`` are those the catalogue knew.
     """
 
     kubernetes: str
@@ -122,6 +125,7 @@ class Lock:
     blobs: tuple[Descriptor, ...]
     addons: tuple[BundledAddon, ...] = ()
     layers: str = "registry"
+    licenses: Licenses = field(default_factory=Licenses)
 
     @property
     def name(self) -> str:
@@ -153,6 +157,7 @@ class Lock:
             tuple(Descriptor.read(item) for item in fields.mappings("blobs")),
             tuple(BundledAddon.read(item) for item in fields.mappings("addons", optional=True)),
             fields.choice("layers", LAYERS, "registry"),
+            Licenses.read(fields.mapping("licenses", optional=True)),
         )
         fields.finish()
         if not problems:
@@ -189,8 +194,10 @@ class Lock:
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping :meth:`from_bytes` takes."""
-        dense = {"layers": self.layers} if self.layers != "registry" else {}
-        return dense | {
+        further: dict[str, Any] = {"layers": self.layers} if self.layers != "registry" else {}
+        if licenses := self.licenses.to_dict():
+            further["licenses"] = licenses
+        return further | {
             "schema": SCHEMA,
             "kubernetes": self.kubernetes,
             "platforms": [str(platform) for platform in self.platforms],

@@ -17,7 +17,7 @@ from bundler.catalog import Catalog
 from bundler.catalog_types import Release, ReleaseFile
 from bundler.errors import InputError, IntegrityError
 from bundler.imagelist import RequiredImage, kubernetes_images
-from bundler.lockfile import RUNTIME_KINDS, Lock, LockedRuntime
+from bundler.lockfile import INTERPRETER, PROGRAM, RUNTIME_KINDS, Lock, LockedRuntime
 from bundler.site_values import SiteValues
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
@@ -144,6 +144,12 @@ def resolve(request: BuildRequest, catalog: Catalog, lookup: Lookup, ask_all: As
         images=tuple(_bundled_image(*pair, platforms) for pair in zip(required, resolved, strict=True)),
         blobs=_unique(blobs),
         addons=tuple(addon.bundled for addon in addons),
+        licenses=catalog.licenses().only(
+            components={file.component for file in files},
+            charts={addon.bundled.name for addon in addons},
+            images={image.reference.name for image in required},
+            runtime=(PROGRAM, INTERPRETER, *(wheel.name for runtime in runtimes for wheel in runtime.wheels)),
+        ),
     )
 
 

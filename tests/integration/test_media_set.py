@@ -51,6 +51,8 @@ def test_stock_tools_check_it_before_any_of_our_code_runs(media: MediaSet) -> No
         "bundle.json: OK",
         "install: OK",
         f"{media.tarball.name}: OK",
+        "sbom.cdx.json: OK",
+        "sbom.spdx.json: OK",
     ]
     run("zstd", "-t", "-q", str(media.tarball))
 

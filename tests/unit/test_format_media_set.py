@@ -56,13 +56,13 @@ def test_a_whole_media_set_is_proven(media: MediaSet, parts: Parts) -> None:
     with open_media_set(media.folder) as bundle:
         result = verify(bundle, progress=seen.append)
         assert bundle.identity == media.identity == Digest.of(bundle.index.to_bytes())
-    assert result.summed == ("bundle.json", "install", media.tarball.name)
+    assert result.summed == ("bundle.json", "install", media.tarball.name, "sbom.cdx.json", "sbom.spdx.json")
     assert result.unexpected == ()
     assert result.members == 3 + len(parts.descriptors)
-    index_bytes = (media.folder / "bundle.json").stat().st_size
-    assert sum(seen) == result.read_bytes == media.tarball.stat().st_size + len(INSTALL) + index_bytes
+    files = [entry for entry in media.folder.iterdir() if entry.name != "SHA256SUMS"]
+    assert sum(seen) == result.read_bytes == sum(entry.stat().st_size for entry in files)
     names = sorted(entry.name for entry in media.folder.iterdir())
-    assert names == ["SHA256SUMS", "bundle.json", "install", media.tarball.name]
+    assert names == ["SHA256SUMS", "bundle.json", "install", media.tarball.name, "sbom.cdx.json", "sbom.spdx.json"]
     assert [entry.name for entry in media.folder.parent.iterdir() if entry.name.startswith(".")] == []
 
 

@@ -117,7 +117,7 @@ def test_a_record_that_is_lost_or_damaged_costs_one_whole_read(desk: Desk, damag
     assert desk.whole_reads == 1
 
 
-@pytest.mark.parametrize("name", ["SHA256SUMS", "stray"])
+@pytest.mark.parametrize("name", ["SHA256SUMS", "sbom.spdx.json", "stray"])
 def test_what_lies_beside_the_tarball_is_looked_at_every_time(desk: Desk, name: str) -> None:
     media = desk.build()
     with (media.folder / name).open("a") as stream:
