@@ -11,6 +11,7 @@ from bundler.contents import Contents, read_contents
 from bundler.errors import IntegrityError
 from installer.bundle.digest import Digest
 from installer.bundle.index import MAXIMUM_BYTES
+from installer.bundle.regularfile import read_regular
 from installer.bundle.sums import SUMS_NAME, read_sums
 
 FORMS: dict[str, tuple[str, Callable[[Contents], bytes]]] = {
@@ -39,8 +40,7 @@ def bill_of(path: Path, form: str) -> Bill:
 
 def _listed(path: Path, wanted: Digest) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(4 * MAXIMUM_BYTES)
+        content = read_regular(path, 4 * MAXIMUM_BYTES)
     except OSError as error:
         content, got = b"", error.strerror or str(error)
     else:

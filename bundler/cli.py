@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from bundler.catalogverbs import catalog_verbs
 from bundler.errors import InputError
+from bundler.explainverbs import EXPLAIN_VERBS
 from bundler.registryverbs import pull, push
 from bundler.storeverbs import store_verbs
 from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
@@ -195,7 +196,7 @@ def inspect(path: Path, as_json: bool) -> None:
             say_lines(inspect_lines(bundle.index, bundle.identity))
 
 
-for _verb in (push, pull, store_verbs, catalog_verbs):
+for _verb in (push, pull, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
     main.add_command(_verb)
 
 

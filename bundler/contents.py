@@ -20,6 +20,7 @@ from installer.bundle.index import MAXIMUM_BYTES, BundledFile, BundledImage, Bun
 from installer.bundle.mediatypes import OCTET_STREAM
 from installer.bundle.platform import Platform
 from installer.bundle.reader import open_media_set
+from installer.bundle.regularfile import read_regular
 from installer.bundle.sums import INSTALL_NAME, read_sums
 
 KINDS = ("media set", "tarball", "index", "lock")
@@ -125,8 +126,7 @@ def _install(folder: Path) -> Descriptor | None:
 
 def _read_document(path: Path) -> Contents:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAXIMUM_BYTES + 1)
+        data = read_regular(path, MAXIMUM_BYTES + 1)
     except OSError as error:
         raise InputError(
             "the file cannot be read", where=str(path), wanted="a lock or a bundle.json", got=error.strerror

@@ -17,12 +17,15 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 # Who may import whom inside bundler: a module may import from ranks below its own, or its own rank.
 LAYERS = (
     {"cli", "__main__"},
-    {"catalogverbs", "registryverbs", "storeverbs"},
+    {"catalogverbs", "explainverbs", "registryverbs", "storeverbs"},
     {"terminal"},
-    {"build", "report"},
-    {"pulling", "transport"},
+    {"build", "report", "explain_page", "explain_text", "explain_json", "bill"},
+    {"page_tables", "pulling", "transport"},
     {"assemble", "cleaning", "fetch", "lookup"},
-    {"kept", "payloads", "dense_layers"},
+    {"kept", "payloads", "dense_layers", "sbom_cyclonedx", "sbom_spdx"},
+    {"changes", "sbom"},
+    {"explain"},
+    {"contents"},
     {
         "resolve",
         "locks_in_use",
@@ -48,6 +51,7 @@ LAYERS = (
         "catalog_read",
         "catalog_types",
         "imagelist",
+        "licenses",
         "lockfile",
         "mirrors",
         "room",
@@ -57,7 +61,7 @@ LAYERS = (
         "store_use",
         "versions",
     },
-    {"progress", "records", "yaml_document"},
+    {"markup", "progress", "records", "treemap", "yaml_document"},
     {"errors"},
 )
 

@@ -29,7 +29,7 @@ def test_the_wheel_carries_the_catalogue(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "bundler/_data/manifests/kubernetes/v1.30.yaml" in names
     assert "bundler/_data/image-lists/kubernetes/v1.30.14.txt" in names
-    assert "bundler/_data/manifests/cni/flannel.yaml" in names
+    assert {"bundler/_data/manifests/cni/flannel.yaml", "bundler/page.css"} <= names
     assert "bundler/_data/image-lists/cni/flannel-v0.28.9.txt" in names
     assert {"installer/launch/install.sh", "installer/launch/help.txt"} <= names
     assert not any(name.startswith("tests/") for name in names)

@@ -134,6 +134,28 @@ def test_the_overlay_is_named_in_the_lock_and_by_inspect(first: Path) -> None:
     }
 
 
+def test_a_media_set_explains_itself_and_is_what_its_lock_says(first: Path, tmp_path: Path) -> None:
+    folder, lock = first / "dist" / NAME, first / "dist" / f"{NAME}.lock.json"
+
+    def told(*arguments: str) -> str:
+        return subprocess.run([BUNDLE, *arguments], capture_output=True, text=True, check=True).stdout
+
+    for form, name in (("spdx", "sbom.spdx.json"), ("cyclonedx", "sbom.cdx.json")):
+        assert told("sbom", str(folder), "--format", form) == (folder / name).read_text(encoding="ascii")
+    bill = json.loads((folder / "sbom.cdx.json").read_text(encoding="ascii"))
+    known = {part["name"]: part.get("licenses") for part in bill["components"]}
+    assert known["kubelet"] == known["cilium"] == [{"expression": "Apache-2.0"}]
+    (installer,) = (part for part in bill["components"] if part["bom-ref"] == "installer")
+    assert [part["name"] for part in installer["components"]] == ["cpython"], "with --runtime host it is one archive"
+    changes = json.loads(told("diff", str(lock), str(folder), "--json"))["changes"]
+    assert changes["same"] is True
+    report = json.loads(told("report", str(folder), "--json"))
+    assert report["bundle"]["identity"] == json.loads(told("inspect", str(folder), "--json"))["identity"]
+    assert {origin["catalogue"] for origin in report["origins"]} == {"built-in", "lab-mini", "none"}
+    told("report", str(folder), "--html", str(tmp_path / "page.html"))
+    assert (tmp_path / "page.html").stat().st_size > 20_000
+
+
 def test_dense_layers_are_smaller_and_rebuilt_by_their_lock(upstream: Served, first: Path, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     done = build(upstream, one, "--k8s", "1.30", "--layers", "dense")
