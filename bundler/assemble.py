@@ -6,12 +6,7 @@ finished. The lock is written beside it. Nothing here opens a socket.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,11 +14,10 @@ from typing import Literal
 from bundler import sbom_cyclonedx, sbom_spdx
 from bundler.contents import Contents
 from bundler.dense_layers import DenseLayers, PlainLayers
-from bundler.errors import IntegrityError, OperatorError
+from bundler.errors import OperatorError
 from bundler.kept import KeptRecords
 from bundler.lockfile import Lock
 from bundler.measure import UnpackedSizes
-from bundler.pack import BlobSource, write_tarball
 from bundler.records import write_whole
 from bundler.room import Need, demand_room, write_error
 from installer.bundle import mediatypes
@@ -31,6 +25,15 @@ from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundleIndex
 from installer.bundle.layout import INDEX_NAME
+from installer.bundle.mediafolder import (
+    only_writer,
+    partial_folder,
+    partial_prefix,
+    remove_leftovers,
+    replace_folder,
+    settle,
+)
+from installer.bundle.pack import BlobSource, write_tarball
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
 from installer.bundle.regularfile import read_regular
 from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
@@ -139,16 +142,16 @@ def write_media_set(
     folder = out / lock.name
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with _only_writer(out):
-            _remove_leftovers(out, lock.name)
+        with only_writer(out):
+            remove_leftovers(out, lock.name)
             lock_path = _write_lock(lock, out)
             beside = _beside(lock, index, install)
             if kept := _proven(folder, index, beside, records):
                 return _media_set(folder, lock_path, index, kept)
             demand_room([output_need(lock, out, len(install))])
-            with _partial_folder(out, lock.name) as partial:
+            with partial_folder(out, lock.name) as partial:
                 digest = _write_folder(partial, index, blobs, beside, jobs=jobs, progress=progress)
-                _replace(folder, partial)
+                replace_folder(folder, partial)
             media_set = _media_set(folder, lock_path, index, "")
             if records is not None:
                 records.keep(media_set.tarball, digest, media_set.tarball.stat())
@@ -185,7 +188,7 @@ def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) ->
 
 def _write_lock(lock: Lock, out: Path) -> Path:
     path = out / (lock.name + LOCK_SUFFIX)
-    write_whole(path, lock.to_bytes(), partial=out / f"{_partial_prefix(lock.name)}lock")
+    write_whole(path, lock.to_bytes(), partial=out / f"{partial_prefix(lock.name)}lock")
     return path
 
 
@@ -239,78 +242,5 @@ def _write_folder(
         (folder / name).write_bytes(content)
     sums = {tarball: packed.digest} | {name: Digest.of(content) for name, content in beside.items()}
     (folder / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
-    _settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
+    settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
     return packed.digest
-
-
-def _settle(folder: Path, modes: Mapping[str, int], mtime_seconds: int) -> None:
-    """Fixed modes and times, and everything on the disk before the folder gets its name."""
-    for path in sorted(folder.iterdir()):
-        path.chmod(modes.get(path.name, 0o644))
-        os.utime(path, (mtime_seconds, mtime_seconds))
-        _sync(path)
-    folder.chmod(0o755)
-    os.utime(folder, (mtime_seconds, mtime_seconds))
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _partial_prefix(name: str) -> str:
-    return f".{name}.partial-"
-
-
-def _remove_leftovers(out: Path, name: str) -> None:
-    """Removes what killed builds of that name left behind; nobody else may be writing there."""
-    for left in out.glob(f"{_partial_prefix(name)}*"):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
-
-
-@contextlib.contextmanager
-def _partial_folder(out: Path, name: str) -> Iterator[Path]:
-    """A hidden folder to build in, gone at the end unless renamed."""
-    folder = Path(tempfile.mkdtemp(prefix=_partial_prefix(name), dir=out))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Holds a lock on the folder; another build into it waits, and then finds what this one made."""
-    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(folder: Path, finished: Path) -> None:
-    """Gives ``finished`` the name of ``folder``; what had it before is put aside first and removed afterwards."""
-    if not folder.exists():
-        finished.rename(folder)
-    else:
-        if not folder.is_dir():
-            raise IntegrityError(
-                "the media set's name is taken by something else", where=str(folder), wanted="a folder"
-            )
-        aside = folder.with_name(f"{_partial_prefix(folder.name)}replaced")
-        folder.rename(aside)
-        try:
-            finished.rename(folder)
-        except OSError:
-            aside.rename(folder)
-            raise
-        shutil.rmtree(aside)
-    _sync(folder.parent)

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from bundler.catalogverbs import catalog_verbs
+from bundler.deltaverbs import delta, demand_base, write_delta
 from bundler.errors import InputError
 from bundler.explainverbs import EXPLAIN_VERBS
 from bundler.registryverbs import pull, push
@@ -82,10 +83,12 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--out", default="dist", show_default=True, type=path_type(), help="The folder to write the media set in."
 )
+@click.option("--base", type=path_type(), metavar="OLD|INVENTORY",
+              help="Make the delta, too: against this media set, or for the site of this inventory.")  # fmt: skip
 @click.option("--plan", is_flag=True, help="Only say what would be fetched and written, and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object; goes with --plan.")
 @guarded
-def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: Any) -> None:
+def build(lock: Path | None, out: Path, base: Path | None, plan: bool, as_json: bool, **options: Any) -> None:
     """Resolve, fetch and pack one media set.
 
     One that is there already is proven and kept; `bundle verify` reads every byte of it.
@@ -106,6 +109,8 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
         raise InputError("--json is for a plan", where="bundle build", wanted="--plan --json", got="--json alone")
     if lock:
         _demand_nothing_decided(click.get_current_context())
+    if base:
+        demand_base(base, out)
     progress = progress_shown()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
@@ -124,7 +129,10 @@ def build(lock: Path | None, out: Path, plan: bool, as_json: bool, **options: An
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
     progress.say(f"resolve   {files} files, {images} images, pause {pause}{addons}")
-    say_lines(built_lines(work.build(resolved, out)))
+    built = work.build(resolved, out)
+    say_lines(built_lines(built))
+    if base:
+        write_delta(base, built.media_set.folder, out, request.jobs)
 
 
 def _demand_nothing_decided(context: click.Context) -> None:
@@ -196,7 +204,7 @@ def inspect(path: Path, as_json: bool) -> None:
             say_lines(inspect_lines(bundle.index, bundle.identity))
 
 
-for _verb in (push, pull, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
+for _verb in (delta, push, pull, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
     main.add_command(_verb)
 
 

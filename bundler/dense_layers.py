@@ -15,7 +15,6 @@ from pathlib import Path
 
 from bundler.errors import FormatError
 from bundler.measure import unpacked
-from bundler.pack import BlobSource, VerifiedReader
 from bundler.records import write_record
 from installer.bundle import mediatypes
 from installer.bundle.dense import PACK_LEVEL, ZSTD, diff_ids, packed, packed_manifest
@@ -25,6 +24,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.index import BundledImage, BundleIndex
 from installer.bundle.layout import groups
 from installer.bundle.ordered import ordered_map
+from installer.bundle.pack import BlobSource, VerifiedReader
 
 _MOST_DOCUMENT_BYTES = 4 * 1024 * 1024
 

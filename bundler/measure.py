@@ -19,11 +19,11 @@ from isal import igzip
 from isal.igzip_lib import IsalError as _IsalError
 
 from bundler.errors import FormatError
-from bundler.pack import BlobSource, VerifiedReader
 from bundler.records import write_record
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.ordered import ordered_map
+from installer.bundle.pack import BlobSource, VerifiedReader
 
 _CHUNK_BYTES = 1024 * 1024
 _ISAL_ERROR = cast("type[Exception]", _IsalError)  # its stubs call the class an instance

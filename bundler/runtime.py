@@ -22,8 +22,8 @@ import installer.bundle
 from bundler import elf
 from bundler.errors import FormatError, InputError
 from bundler.lockfile import LockedRuntime
-from bundler.pack import BlobSource
 from installer.bundle.digest import Digest
+from installer.bundle.pack import BlobSource
 from installer.bundle.platform import Platform
 
 INSTALLER = Path(installer.bundle.__file__).parents[1]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import zstandard
 
 from bundler.lockfile import Lock
-from bundler.pack import VerifiedReader
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest, HashingReader
 from installer.bundle.errors import IntegrityError
 from installer.bundle.index import BundledFile, BundledImage, Pause, PlatformImage
+from installer.bundle.pack import VerifiedReader
 from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bundler.pack import write_tarball
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest, HashingReader
 from installer.bundle.index import BundledImage, PlatformImage
+from installer.bundle.pack import write_tarball
 from installer.bundle.reader import open_media_set
 from installer.bundle.reference import Reference
 from installer.bundle.sums import sums_text

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bundler.pack import write_tarball
 from installer.bundle.digest import Digest, HashingReader
+from installer.bundle.pack import write_tarball
 from tests.fakes.small_bundle import SmallBundle, small_bundle
 
 INSTALL = b"#!/bin/sh\n"

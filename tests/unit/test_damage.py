@@ -112,7 +112,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seekable, "MAXIMUM_SMALL_BYTES", 5000)
         patch.setattr(layout, "FRAME_BYTES", 4096)
-        patch.setattr("bundler.pack.FRAME_BYTES", 4096)
+        patch.setattr("installer.bundle.pack.FRAME_BYTES", 4096)
         patch.setattr(layout, "LONG_FRAME_BYTES", 5 * 4096)
         patch.setattr("installer.install.gather", cache(gather))  # the machine stays as it is
         root = tmp_path_factory.mktemp(request.param)

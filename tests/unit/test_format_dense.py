@@ -36,7 +36,7 @@ def small_and_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that are long and many with little content."""
     monkeypatch.setattr(seekable, "MAXIMUM_SMALL_BYTES", 10_000)
     monkeypatch.setattr(layout, "FRAME_BYTES", 8192)
-    monkeypatch.setattr("bundler.pack.FRAME_BYTES", 8192)
+    monkeypatch.setattr("installer.bundle.pack.FRAME_BYTES", 8192)
     monkeypatch.setattr(layout, "LONG_FRAME_BYTES", 5 * 8192)
 
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from bundler.assemble import MediaSet, assemble
 from bundler.errors import OperatorError
 from bundler.measure import UnpackedSizes
-from bundler.pack import write_tarball
 from installer.bundle import seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, InputError, IntegrityError
 from installer.bundle.layout import Layout, padding, tar_header
+from installer.bundle.pack import write_tarball
 from installer.bundle.reader import open_media_set
 from installer.bundle.sums import parse_sums, sums_text
 from installer.bundle.verify import Verified, verify

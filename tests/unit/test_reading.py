@@ -34,7 +34,7 @@ def media(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """A media set for two platforms, of either kind of layers, in many frames."""
     monkeypatch.setattr(seekable, "MAXIMUM_SMALL_BYTES", 10_000)
     monkeypatch.setattr(layout, "FRAME_BYTES", 8192)
-    monkeypatch.setattr("bundler.pack.FRAME_BYTES", 8192)
+    monkeypatch.setattr("installer.bundle.pack.FRAME_BYTES", 8192)
     monkeypatch.setattr(layout, "LONG_FRAME_BYTES", 5 * 8192)
     parts: Parts = small_parts(large_bytes=50_000, platforms=(AMD64, ARM64))
     lock = replace(parts.lock((AMD64, ARM64)), layers=request.param)

@@ -11,16 +11,16 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Literal, Protocol
 
 import zstandard
 
-from bundler.errors import IntegrityError
 from installer.bundle import mediatypes, seekable
 from installer.bundle.digest import Digest
+from installer.bundle.errors import IntegrityError
 from installer.bundle.index import BundleIndex
 from installer.bundle.layout import END, FRAME_BYTES, Layout, Member, Section
 from installer.bundle.ordered import SideDigest, cut, ordered_map
@@ -46,6 +46,13 @@ class VerifiedReader(Protocol):
         """Up to ``size`` bytes; ``b""`` at the verified end."""
 
 
+class SupportsWrite(Protocol):
+    """Where the tarball goes: a file, or what only hashes it."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes all of ``data``."""
+
+
 class BlobSource(Protocol):
     """Where blobs come from: the store."""
 
@@ -62,6 +69,14 @@ class Packed:
 
 
 @dataclass(frozen=True)
+class Verbatim:
+    """A section as a finished tarball has it: the compressed size of each frame, and what reads them all."""
+
+    frame_sizes: tuple[int, ...]
+    parts: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
 class _Piece:
     """Uncompressed bytes of one frame, and the level to compress them with."""
 
@@ -69,37 +84,123 @@ class _Piece:
     level: int
 
 
+_Parts = Iterable[tuple[bytes, int]]
+"""A frame as it comes: compressed bytes, and how many uncompressed ones were taken for them."""
+
+
 def write_tarball(
     index: BundleIndex,
     blobs: BlobSource,
-    out: BinaryIO,
+    out: SupportsWrite,
     *,
     jobs: int,
+    verbatim: Mapping[str, Verbatim] = {},
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Packed:
-    """Writes the tarball of ``index`` to ``out``. ``progress`` gets the uncompressed bytes done since its last call."""
-    layout, jobs = Layout.of(index), _useful(jobs)
-    compressors = threading.local()
+    """Writes the tarball of ``index`` to ``out``. ``progress`` gets the uncompressed bytes done since its last call.
 
-    def compress(piece: _Piece) -> tuple[bytes, int]:
-        return _compressor(compressors, piece.level).compress(piece.content), len(piece.content)
+    Sections in ``verbatim``, by the name of their first member, are not compressed here, and their blobs not read.
+    """
+    stored = {blob.digest for blob in index.blobs if mediatypes.is_compressed(blob.media_type)}
+    return write_layout(Layout.of(index), blobs, out, stored=stored, jobs=jobs, verbatim=verbatim, progress=progress)
 
+
+def write_layout(
+    layout: Layout,
+    blobs: BlobSource,
+    out: SupportsWrite,
+    *,
+    stored: Collection[Digest],
+    jobs: int,
+    verbatim: Mapping[str, Verbatim] = {},
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Packed:
+    """:func:`write_tarball` for any layout; the members in ``stored`` are compressed already."""
+    packing = Packing(layout, blobs, stored, jobs=jobs, verbatim=verbatim)
     with SideDigest() as whole:
         output = _Output(out, whole, progress)
-        for is_long, sections in itertools.groupby(layout.sections, key=lambda section: section.is_long):
-            if is_long:
-                for section in sections:
-                    for frame in long_frames(section, blobs, threads=jobs):
-                        output.frame(frame)
-            else:
-                pieces = _small_pieces(layout, sections, index, blobs)
-                for part in ordered_map(compress, pieces, jobs=jobs):
-                    output.frame([part])
-        output.frame([compress(_Piece(END, STORED_LEVEL))])
+        for frame in packing.frames(layout.sections):
+            output.frame(frame)
+        output.frame([packing.compress(_Piece(END, STORED_LEVEL))])
         return output.finish()
 
 
-def long_frames(section: Section, blobs: BlobSource, *, threads: int) -> Iterator[Iterator[tuple[bytes, int]]]:
+class Packing:
+    """Sections turned into frames; see :func:`write_layout`."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        blobs: BlobSource,
+        stored: Collection[Digest],
+        *,
+        jobs: int,
+        verbatim: Mapping[str, Verbatim] = {},
+    ) -> None:
+        self._layout = layout
+        self._blobs = blobs
+        self._stored = stored
+        self._jobs = _useful(jobs)
+        self._verbatim = verbatim
+        self._compressors = threading.local()
+
+    def frames(self, sections: Iterable[Section]) -> Iterator[_Parts]:
+        """The frames of ``sections``; each must be taken whole before the next one is asked for."""
+        for kind, alike in itertools.groupby(sections, key=self._kind):
+            if kind == "small":
+                pieces = self._small_pieces(alike)
+                yield from ([part] for part in ordered_map(self.compress, pieces, jobs=self._jobs))
+            else:
+                for section in alike:
+                    if kind == "long":
+                        yield from long_frames(section, self._blobs, threads=self._jobs)
+                    else:
+                        yield from _verbatim_frames(section, self._verbatim[section.members[0].name])
+
+    def _kind(self, section: Section) -> Literal["verbatim", "long", "small"]:
+        if section.members[0].name in self._verbatim:
+            return "verbatim"
+        return "long" if section.is_long else "small"
+
+    def compress(self, piece: _Piece) -> tuple[bytes, int]:
+        """A small frame."""
+        return _compressor(self._compressors, piece.level).compress(piece.content), len(piece.content)
+
+    def _small_pieces(self, sections: Iterable[Section]) -> Iterator[_Piece]:
+        """The members of ``sections``, one in each, cut into frames."""
+        for section in sections:
+            (member,) = section.members
+            document = self._layout.documents.get(member.name)
+            if document is None:
+                level = STORED_LEVEL if member.digest in self._stored else SHRINKING_LEVEL
+                parts = _member_parts(member, self._blobs)
+            else:
+                level = SHRINKING_LEVEL
+                parts = iter((member.header, document, member.padding))
+            for content in cut(parts, FRAME_BYTES):
+                yield _Piece(content, level)
+
+
+def _verbatim_frames(section: Section, held: Verbatim) -> Iterator[_Parts]:
+    """The frames of a section that was compressed elsewhere; what reads them proves their digest at the end."""
+    pieces = held.parts()
+    left = memoryview(b"")
+
+    def frame(compressed_bytes: int, length_bytes: int) -> Iterator[tuple[bytes, int]]:
+        nonlocal left
+        while compressed_bytes:
+            left = left or memoryview(next(pieces))
+            part, left = left[:compressed_bytes], left[compressed_bytes:]
+            compressed_bytes -= len(part)
+            yield bytes(part), 0 if compressed_bytes else length_bytes
+
+    for compressed_bytes, length_bytes in zip(held.frame_sizes, section.frame_sizes(), strict=True):
+        yield frame(compressed_bytes, length_bytes)
+    for _ in pieces:
+        pass
+
+
+def long_frames(section: Section, blobs: BlobSource, *, threads: int) -> Iterator[_Parts]:
     """Each long frame of ``section`` as the parts that :class:`_Output` takes; the bytes do not depend on ``threads``.
 
     A frame must be taken whole before the next one is asked for.
@@ -140,25 +241,6 @@ def _compressor(compressors: threading.local, level: int) -> zstandard.ZstdCompr
     return compressor
 
 
-def _small_pieces(
-    layout: Layout, sections: Iterable[Section], index: BundleIndex, blobs: BlobSource
-) -> Iterator[_Piece]:
-    """The members of ``sections``, one in each, cut into frames."""
-    descriptors = index.descriptors()
-    for section in sections:
-        (member,) = section.members
-        document = layout.documents.get(member.name)
-        if document is None:
-            compressed = mediatypes.is_compressed(descriptors[member.digest].media_type)
-            level = STORED_LEVEL if compressed else SHRINKING_LEVEL
-            parts = _member_parts(member, blobs)
-        else:
-            level = SHRINKING_LEVEL
-            parts = iter((member.header, document, member.padding))
-        for content in cut(parts, FRAME_BYTES):
-            yield _Piece(content, level)
-
-
 def _member_parts(member: Member, blobs: BlobSource) -> Iterator[bytes]:
     yield member.header
     with blobs.open(member.digest) as reader:
@@ -177,13 +259,13 @@ def _member_parts(member: Member, blobs: BlobSource) -> Iterator[bytes]:
 class _Output:
     """The file being written: its digest on the side, and its seek table."""
 
-    def __init__(self, out: BinaryIO, whole: SideDigest, progress: Callable[[int], None]) -> None:
+    def __init__(self, out: SupportsWrite, whole: SideDigest, progress: Callable[[int], None]) -> None:
         self._out = out
         self._whole = whole
         self._progress = progress
         self._frames: list[tuple[int, int]] = []
 
-    def frame(self, parts: Iterable[tuple[bytes, int]]) -> None:
+    def frame(self, parts: _Parts) -> None:
         """One frame, as it comes: compressed bytes, and how many uncompressed ones were taken for them."""
         compressed_bytes = length_bytes = 0
         for data, taken_bytes in parts:
