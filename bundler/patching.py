@@ -6,7 +6,12 @@ kubeadm, 13.1 MB against 1.0 MB. So patches are made by backports.zstd, and appl
 
 from __future__ import annotations
 
-from backports.zstd import CompressionParameter, ZstdCompressor, ZstdDict
+import sys
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import CompressionParameter, ZstdCompressor, ZstdDict
+else:
+    from backports.zstd import CompressionParameter, ZstdCompressor, ZstdDict
 
 LEVEL = 3
 """With a prefix, 6 takes twice as long and gives larger patches: 1.2 MB of the same kubeadm."""

@@ -17,6 +17,7 @@ from installer import __version__
 from installer.bundle.errors import told_without_values, trace_without_values
 from installer.checkverbs import doctor, explain
 from installer.cnicommand import cni_group
+from installer.deltaverbs import VERBS as DELTA_VERBS
 from installer.errors import InputError, OperatorError
 from installer.imagesverbs import images_group
 from installer.maintenance import VERBS
@@ -111,7 +112,8 @@ def preflight(*, as_json: bool, **options: Any) -> None:
         say(fit_line(findings, request.role))
 
 
-for _verb in (*VERBS, doctor, explain, vip_probe, cni_group(MEDIA_VARIABLE), images_group(MEDIA_VARIABLE)):
+_GROUPS = (cni_group(MEDIA_VARIABLE), images_group(MEDIA_VARIABLE))
+for _verb in (*VERBS, *DELTA_VERBS, doctor, explain, vip_probe, *_GROUPS):
     cli.add_command(_verb)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installer.bundle.deltaset import is_delta, open_delta
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
 from installer.bundle.sums import SUMS_NAME
 from installer.errors import InputError
@@ -16,6 +17,8 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
 
     Where there is none, the error names the one this node was installed from, as that is the one to plug in.
     """
+    if is_delta(media):
+        raise _is_a_delta(media, view)
     if media.is_file() or (media.is_dir() and any(_is_of_a_set(path.name) for path in media.iterdir())):
         return open_media_set(media)
     record = Installed.read(view)
@@ -30,6 +33,22 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
         wanted=wanted,
         got="a folder without a bundle" if media.is_dir() else "nothing",
         next_step=f"{next_step}, or give --media DIR",
+    )
+
+
+def _is_a_delta(folder: Path, view: NodeView) -> InputError:
+    """What is to be done with a delta, and whether this node has what it is against: only documents are read."""
+    with open_delta(folder) as source:
+        delta, record = source.delta, Installed.read(view)
+    here = "no record of an install" if record is None else f"{record.name}, identity {record.identity}"
+    fits = record is not None and record.identity in {item.identity for item in delta.bases}
+    return InputError(
+        "this is a delta, and not a whole media set",
+        where=str(folder),
+        wanted="\n".join(f"on this site: {item.name}, identity {item.identity}" for item in delta.bases)
+        or f"on this site: {len(delta.needs)} blobs that its inventory listed",
+        got=f"on this node: {here}{'' if fits or record is None else ', which is another one'}",
+        next_step="make it whole first, then run ./install there:\n./install rebuild --base OLD_MEDIA_SET --out DIR",
     )
 
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from installer.bundle import diagnose, seekable
+from installer.bundle.delta import DELTA_NAME
 from installer.bundle.dense import ZSTD
 from installer.bundle.densetar import DenseTar
 from installer.bundle.digest import Digest
@@ -290,6 +291,14 @@ class Bundle:
 
 def open_media_set(path: Path) -> Bundle:
     """Opens a media set (its folder) or a tarball alone; the caller closes it."""
+    if (path / DELTA_NAME).is_file():
+        raise InputError(
+            "this is a delta, and not a whole media set",
+            where=str(path),
+            wanted="a media set, or a tarball of one",
+            got=f"a folder with {DELTA_NAME}",
+            next_step=f"make it whole first:  {path}/install rebuild --base OLD_MEDIA_SET --out DIR",
+        )
     tarball = _tarball_in(path) if path.is_dir() else path
     try:
         stream = open_regular(tarball)
