@@ -92,6 +92,7 @@ def inventory(*, media: tuple[Path, ...], out: Path | None) -> None:
     from installer.bundle.reader import open_media_set
     from installer.inventory import signature, take, words
     from installer.localnode import LocalNode
+    from installer.wording import count
 
     node = LocalNode()
     with contextlib.ExitStack() as stack:
@@ -105,7 +106,7 @@ def inventory(*, media: tuple[Path, ...], out: Path | None) -> None:
     _write(out, document)
     if signed is not None:
         _write(out.with_name(f"{out.name}.sig"), signed.encode("ascii"))
-    say(f"inventory  {out}   {len(found.media)} media sets, {len(found.blobs)} blobs")
+    say(f"inventory  {out}   {count(len(found.media), 'media set')}, {count(len(found.blobs), 'blob')}")
     if signed is None:
         say("signed     by nobody: no ssh-keygen, no host key, or not root")
     else:

@@ -16,11 +16,13 @@ from bundler.imagelist import parse_image_list
 from bundler.lockfile import Lock
 from bundler.sources.manifests import config_platform, parse_manifest
 from bundler.yaml_document import open_document, parse_document
-from installer.bundle import dense, seekable
+from installer.bundle import dense, patch, seekable
+from installer.bundle.delta import Delta
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
 from installer.bundle.errors import InputError, OperatorError, printable
 from installer.bundle.index import BundledFile, BundleIndex
+from installer.bundle.inventory import Inventory
 from installer.bundle.layout import Layout
 from installer.bundle.mediatypes import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST
 from installer.bundle.place import files_in
@@ -46,6 +48,8 @@ _ARCHIVE = BundledFile(
     Placement(0o755, None, "tar+gzip", {"bin/": "/usr/local/bin/", "/": "/opt/cni/bin/"}),
     Source("https://example.invalid/a.tar.gz", "upstream"),
 )
+_MOST_FRAMES = 100_000
+_OLD = bytes(range(256)) * 16
 _FILE = os.memfd_create("fuzz") if hasattr(os, "memfd_create") else -1
 
 
@@ -164,6 +168,26 @@ def image_list(data: bytes) -> None:
     assert all(Reference.parse(str(found)) == found for found in parse_image_list(_text(data), where=_WHERE))
 
 
+def delta(data: bytes) -> None:
+    """The document of a delta: what is taken is exactly what would be written, and gives a layout."""
+    found = Delta.from_bytes(data, where=_WHERE)
+    assert found.to_bytes() == data
+    if found.layout().frames < _MOST_FRAMES:
+        assert sum(found.layout().frame_sizes()) == found.layout().size_bytes
+
+
+def inventory(data: bytes) -> None:
+    """A site's inventory, which reads back as it is written."""
+    found = Inventory.from_bytes(data, where=_WHERE)
+    assert Inventory.from_bytes(found.to_bytes(), where=_WHERE) == found
+
+
+def patches(data: bytes) -> None:
+    """A patch; the first two bytes say how long what it makes claims to be."""
+    length_bytes = int.from_bytes(data[:2], "little")
+    assert len(patch.apply(_OLD, data[2:], length_bytes)) == length_bytes
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
@@ -175,10 +199,13 @@ TARGETS: dict[str, Target] = {
     "cluster": cluster,
     "document": document,
     "image-list": image_list,
+    "delta": delta,
+    "inventory": inventory,
     "join": join,
     "lock": lock,
     "long-frame": long_frame,
     "manifest": manifest,
+    "patch": patches,
     "reference": reference,
     "rendered": rendered,
     "seek-table": seek_table,

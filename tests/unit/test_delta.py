@@ -28,7 +28,7 @@ from installer.deltaverbs import rebuild as rebuild_verb
 from installer.medium import open_bundle
 from tests.fakes.deltas import Pair, built, contents, delta_of, pair
 from tests.fakes.images import noise
-from tests.fakes.machine import FakeNode
+from tests.fakes.node import FakeNode
 
 MIXED = pytest.mark.parametrize("layers", ["registry", "dense"])
 
