@@ -7,6 +7,7 @@ is carried. A delta gets its name only when the new tarball was made of it and o
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
 _MARK = b"payloads='"
 _VERB = b" rebuild "
 _HEADER_BYTES = 64 * 1024
+_SIGNATURE = re.compile(rf"{SUMS_NAME}\.sig(\.[0-9]+)?")
 _WORTH = 0.9
 """A patch that takes more of what carrying would take is not made use of."""
 
@@ -199,7 +201,7 @@ def _decided(old: OldBase, new: Bundle, folder: Path, patches: Path, progress: P
 
 def _files(folder: Path, sums: Mapping[str, Digest], tarball: str) -> Iterator[CarriedFile]:
     """The sums, the signatures, and whatever else the sums list beside what stands in the delta's folder."""
-    signatures = {entry.name for entry in folder.iterdir() if entry.name.startswith(f"{SUMS_NAME}.sig")}
+    signatures = {entry.name for entry in folder.iterdir() if _SIGNATURE.fullmatch(entry.name)}
     for name in sorted({SUMS_NAME, *signatures, *(set(sums) - {INSTALL_NAME, INDEX_NAME, tarball})}):
         data = (folder / name).read_bytes()
         yield CarriedFile(name, Sized(Digest.of(data), len(data)))
@@ -252,7 +254,7 @@ def _tried(
     _write(parts, new, folder, jobs=jobs)
     # With no old bytes here, the new ones stand in for what is unchanged: they have the same digests.
     bases = Bases((MediaBasis(old.bundle or new), *((MediaBasis(new),) if old.site else ())))
-    with open_delta(folder) as source, progress.task("prove", source.delta.tarball.size_bytes) as task:
+    with open_delta(folder) as source, progress.task("prove", new.layout.size_bytes) as task:
         packed = rebuild_tarball(source, bases, _Nowhere(), jobs=jobs, progress=task.advance)
     return parts, packed
 

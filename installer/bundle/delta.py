@@ -17,6 +17,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError
 from installer.bundle.index import MAXIMUM_BYTES, BundleIndex, demand_schema
 from installer.bundle.layout import BLOCK_BYTES, Layout, Member, Section, blob_name, padding
+from installer.bundle.patch import MOST_BYTES
 from installer.bundle.strict import Fields, Problems
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME
 
@@ -101,7 +102,7 @@ class Patch:
     @classmethod
     def read(cls, fields: Fields) -> Patch:
         """A patch from its mapping."""
-        content = Sized(fields.parsed("digest", Digest), fields.integer("size_bytes", most=_LARGEST_SIZE))
+        content = Sized(fields.parsed("digest", Digest), fields.integer("size_bytes", most=MOST_BYTES))
         patch = cls(fields.parsed("blob", Digest), fields.parsed("base", Digest), content)
         fields.finish()
         return patch

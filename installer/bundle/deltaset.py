@@ -133,7 +133,7 @@ def open_delta(folder: Path) -> DeltaSet:
     _demand(folder, DELTA_NAME, sums[DELTA_NAME], raw)
     index = _index(folder, delta, sums[INDEX_NAME])
     path = folder / tarball
-    stream = path.open("rb")
+    stream = _opened(path)
     try:
         return DeltaSet(stream, path, delta, index, raw)
     except BaseException:
@@ -154,11 +154,19 @@ def _index(folder: Path, delta: Delta, listed: Digest) -> BundleIndex:
 
 
 def _read(folder: Path, name: str) -> bytes:
+    with _opened(folder / name) as stream:
+        return stream.read(MAXIMUM_BYTES + 1)
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
-        with (folder / name).open("rb") as stream:
-            return stream.read(MAXIMUM_BYTES + 1)
+        return path.open("rb")
     except FileNotFoundError:
-        raise incomplete(folder, [name]) from None
+        raise incomplete(path.parent, [path.name]) from None
+    except OSError as error:
+        raise IntegrityError(
+            "the delta cannot be read", where=str(path), got=error.strerror or str(error), next_step=_COPY_AGAIN
+        ) from None
 
 
 def _demand(folder: Path, name: str, wanted: Digest, data: bytes) -> None:

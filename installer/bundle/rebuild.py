@@ -235,7 +235,8 @@ def _demand_sums(folder: Path, tarball: str, digest: Digest) -> None:
             raise IntegrityError("the delta does not carry all of the new media set", where=name, wanted=wanted)
         got = digest if name == tarball else _digest(folder / name)
         if got != wanted:
-            raise IntegrityError("a file of the delta is damaged", where=name, wanted=wanted, got=got)
+            message, next_step = f"{name} is damaged", "copy the delta again; if this stays, make it again"
+            raise IntegrityError(message, where=f"{name} of the delta", wanted=wanted, got=got, next_step=next_step)
 
 
 def _digest(path: Path) -> Digest:

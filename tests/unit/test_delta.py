@@ -170,6 +170,35 @@ def test_another_library_is_refused(
         whole(made.folder, two.old.folder, out=tmp_path / "out")
 
 
+def test_other_bytes_never_get_the_name(
+    two: Pair, made: making.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("installer.bundle.pack.SHRINKING_LEVEL", 1)
+    with pytest.raises(IntegrityError, match="not the builder's"):
+        whole(made.folder, two.old.folder, out=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["install", "SHA256SUMS.sig"])
+def test_a_file_that_is_not_the_new_one_s_is_found(made: making.Made, two: Pair, tmp_path: Path, name: str) -> None:
+    for path in made.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes(b"#!/bin/sh\nexit 1\n")
+    if name == "install":
+        with pytest.raises(IntegrityError, match="install is damaged"):
+            whole(tmp_path, two.old.folder, out=tmp_path / "out")
+    else:
+        assert contents(whole(tmp_path, two.old.folder, out=tmp_path / "out").folder) == contents(two.new.folder)
+
+
+def test_an_install_that_cannot_rebuild_is_not_sent(two: Pair, tmp_path: Path) -> None:
+    for path in two.new.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "install").write_bytes(b"#!/bin/sh\npayloads='\n'\n")
+    with open_media_set(tmp_path) as new, pytest.raises(InputError, match="built by an older builder"):
+        make_delta(OldBase(None, site(two), "site"), new, tmp_path / "delta", jobs=1, progress=Progress())
+
+
 def test_a_run_that_was_killed_is_begun_again(two: Pair, made: making.Made, tmp_path: Path) -> None:
     left = tmp_path / "out" / f".{two.new.folder.name}.partial-killed"
     left.mkdir(parents=True)
