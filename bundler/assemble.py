@@ -6,7 +6,7 @@ finished. The lock is written beside it. Nothing here opens a socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal

@@ -114,6 +114,8 @@ def build(lock: Path | None, out: Path, base: Path | None, plan: bool, as_json: 
     progress = progress_shown()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
+    if base:
+        demand_base(base, out, resolved.platforms)
     if lock:
         work.note_use(lock)
     if plan:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from bundler.deltapairs import pairs
 from bundler.errors import InputError
+from bundler.installlook import demand_rebuilds
 from bundler.patching import patch_bytes
 from bundler.progress import Progress
 from bundler.room import Need, demand_room, write_error
@@ -44,9 +45,6 @@ from installer.bundle.reader import Bundle
 from installer.bundle.rebuild import demand_wanted, rebuild_tarball
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
 
-_MARK = b"payloads='"
-_VERB = b" rebuild "
-_HEADER_BYTES = 64 * 1024
 _SIGNATURE = re.compile(rf"{SUMS_NAME}\.sig(\.[0-9]+)?")
 _WORTH = 0.9
 """A patch that takes more of what carrying would take is not made use of."""
@@ -158,16 +156,7 @@ def _demand_whole(new: Bundle) -> Path:
             got="a tarball alone" if new.folder is None else ", ".join(sorted(sums)),
             next_step="name the folder that bundle build wrote",
         )
-    with (new.folder / INSTALL_NAME).open("rb") as stream:
-        header = stream.read(_HEADER_BYTES)
-    if _MARK in header and _VERB not in header:
-        raise InputError(
-            "the new media set was built by an older builder",
-            where=str(new.folder / INSTALL_NAME),
-            wanted="an install that knows rebuild",
-            got="one that does not",
-            next_step=f"build it again:  bundle build --lock {new.index.name}.lock.json",
-        )
+    demand_rebuilds(new.folder / INSTALL_NAME, new.index.name)
     return new.folder
 
 

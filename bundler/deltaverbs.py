@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bundler.errors import InputError
 from bundler.terminal import guarded, path_type, progress_shown, say_lines
 
 if TYPE_CHECKING:
     from bundler.delta import Made, OldBase
+    from installer.bundle.platform import Platform
 
 # Heavy modules are imported where they are used, so that ``bundle --help`` starts as fast as the interpreter.
 
@@ -53,10 +55,19 @@ def write_delta(old: Path, new: Path, out: Path, jobs: int) -> None:
     say_lines(_lines(made, time.monotonic() - began))
 
 
-def demand_base(old: Path, out: Path) -> None:
-    """What a delta is to be against can be read, before anything is built."""
-    with opened(old, out / old.name):
-        pass
+def demand_base(old: Path, out: Path, platforms: tuple[Platform, ...] = ()) -> None:
+    """What a delta is to be against can be read, and is a site for ``platforms`` if it is one, before it is built."""
+    from installer.bundle.platform import platform_of_machine
+
+    with opened(old, out / old.name) as base:
+        if base.site and platforms and platform_of_machine(base.site.machine) not in platforms:
+            raise InputError(
+                "that site cannot install this bundle",
+                where=str(old),
+                wanted=", ".join(platforms),
+                got=base.site.machine,
+                next_step="build a bundle for it, with --arch",
+            )
 
 
 @contextmanager

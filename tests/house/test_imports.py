@@ -51,6 +51,7 @@ LAYERS = (
         "catalog_types",
         "imagelist",
         "licenses",
+        "installlook",
         "lockfile",
         "mirrors",
         "room",

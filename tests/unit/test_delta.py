@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from click.testing import CliRunner
 
 from bundler import delta as making
 from bundler.delta import OldBase, make_delta
 from bundler.deltaverbs import opened
+from bundler.installlook import demand_rebuilds
+from bundler.launcher import install_bytes
 from bundler.patching import patch_bytes
 from bundler.progress import Progress
+from bundler.runtime import PYTHON, Entry, Payload, archive_bytes
 from installer.bundle import patch, rebuild
 from installer.bundle.basis import CONTENT_STORE, open_bases
 from installer.bundle.delta import Delta
@@ -27,7 +31,7 @@ from installer.bundle.sums import sums_text
 from installer.deltaverbs import rebuild as rebuild_verb
 from installer.medium import open_bundle
 from tests.fakes.deltas import Pair, built, contents, delta_of, pair
-from tests.fakes.images import noise
+from tests.fakes.images import AMD64, noise
 from tests.fakes.node import FakeNode
 
 MIXED = pytest.mark.parametrize("layers", ["registry", "dense"])
@@ -197,6 +201,17 @@ def test_an_install_that_cannot_rebuild_is_not_sent(two: Pair, tmp_path: Path) -
     (tmp_path / "install").write_bytes(b"#!/bin/sh\npayloads='\n'\n")
     with open_media_set(tmp_path) as new, pytest.raises(InputError, match="built by an older builder"):
         make_delta(OldBase(None, site(two), "site"), new, tmp_path / "delta", jobs=1, progress=Progress())
+
+
+def test_an_install_with_another_library_is_not_sent(tmp_path: Path) -> None:
+    library = {"lib/zstandard/__init__.py": Entry(b'__version__ = "0.1.0"\n'), PYTHON: Entry(b"", executable=True)}
+    install = tmp_path / "install"
+    install.write_bytes(install_bytes([Payload(AMD64, archive_bytes(library), "2.17")]))
+    with pytest.raises(InputError, match="compresses by another library"):
+        demand_rebuilds(install, "new")
+    library["lib/zstandard/__init__.py"] = Entry(f'__version__ = "{zstandard.__version__}"\n'.encode())
+    install.write_bytes(install_bytes([Payload(AMD64, archive_bytes(library), "2.17")]))
+    demand_rebuilds(install, "new")
 
 
 def test_a_run_that_was_killed_is_begun_again(two: Pair, made: making.Made, tmp_path: Path) -> None:
