@@ -198,7 +198,7 @@ def test_a_file_that_is_not_the_new_one_s_is_found(made: making.Made, two: Pair,
 def test_an_install_that_cannot_rebuild_is_not_sent(two: Pair, tmp_path: Path) -> None:
     for path in two.new.folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "install").write_bytes(b"#!/bin/sh\npayloads='\n'\n")
+    (tmp_path / "install").write_bytes(b"#!/bin/sh\npayloads='\n\n'\n")
     with open_media_set(tmp_path) as new, pytest.raises(InputError, match="built by an older builder"):
         make_delta(OldBase(None, site(two), "site"), new, tmp_path / "delta", jobs=1, progress=Progress())
 
