@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from installer.render import haproxy as render
-from installer.steps.endpoint import BRIDGE, EndpointBeforeKubelet, has_bridge, remove_bridge
+from installer.steps import endpoint
+from installer.steps.endpoint import EndpointBeforeKubelet, has_bridge, remove_bridge
 from tests.integration.containerd_lab import ContainerdLab, LabNode
 from tests.integration.test_local_endpoint import PLANES, free_pair
 from tests.lab.images import ImageConfig, ImageParts, image
@@ -42,6 +43,9 @@ def test_haproxy_listens_before_there_is_a_kubelet_and_is_gone_when_told(
     lab: ContainerdLab, node: LabNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_pair()
+    # runc names a container's control group by the container alone: two of these tests at once on one machine, each
+    # with a containerd of its own, would end each other's programs.
+    monkeypatch.setattr(endpoint, "BRIDGE", f"{endpoint.BRIDGE}-{port}")
     config = lab.folder / "haproxy.cfg"
     config.write_text(render.config(PLANES, port))
     config.chmod(0o644)
@@ -58,7 +62,7 @@ def test_haproxy_listens_before_there_is_a_kubelet_and_is_gone_when_told(
         assert step.apply(node) == f"listening on 127.0.0.1:{port}, by containerd alone"
         assert step.check(node).satisfied
         assert step.check(node).satisfied, "it goes on when the command that started it has ended"
-        said = subprocess.run([*lab.ctr, "containers", "info", BRIDGE], check=True, capture_output=True).stdout
+        said = subprocess.run([*lab.ctr, "containers", "info", endpoint.BRIDGE], check=True, capture_output=True).stdout
         mounts = json.loads(said)["Spec"]["mounts"]
         assert [mount["source"] for mount in mounts if mount["source"].startswith("/")] == [str(config)], (
             "a node without a name server has no /etc/resolv.conf to mount"
