@@ -169,6 +169,13 @@ run_once() {
   exit "$code"
 }
 
+# Removes what was unpacked by an install that was killed meanwhile: stages whose process is no more.
+remove_left() {
+  for left in "$runtime_root"/.[0-9a-f]*.[0-9]*; do
+    [ ! -d "$left" ] || kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left"
+  done
+}
+
 # Changes the node: the runtime stays, under its digest, and later runs use it again.
 run_kept() {
   runtime=$runtime_root/$digest
@@ -217,6 +224,7 @@ main() {
   if ! is_kept && { reads_only "$@" || [ "$(id -u)" != 0 ]; }; then
     run_once "$@"
   else
+    reads_only "$@" || [ "$(id -u)" != 0 ] || remove_left
     run_kept "$@"
   fi
 }
