@@ -31,8 +31,8 @@ contract: setup ## the tests with compiled programs, which `make test` leaves ou
 audit: ## ask the public list of advisories about every Python package that is used (needs the network)
 	@.ci/audit
 
-e2e: endurance ## real Kubernetes on two virtual machines without a route out, after `endurance` (15 minutes, once compiled)
-	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_journey.py -s
+e2e: endurance ## real Kubernetes on virtual machines without a route out, 50 killed installs, `endurance` (25 minutes)
+	@$(PYTEST) tests/e2e/test_demo.py tests/e2e/test_kills.py tests/e2e/test_journey.py -s
 
 endurance: setup ## 200 killed builds, 300 disturbed ones, and a bundle of 30 GiB
 	@$(PYTEST) -n 2 --dist loadfile tests/endurance

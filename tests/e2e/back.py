@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import cluster
+from tests.e2e.installed import demand_same
 from tests.e2e.killing import kill_after
 from tests.lab.machine import Machine
 from tests.lab.phases import Phase, Phases
@@ -77,7 +78,7 @@ class Back:
         with self.phases.phase(f"Killed after {UNDONE_AFTER}, then undone: the machine is as it was") as phase:
             self._kill(machine, command, UNDONE_AFTER, phase)
             phase.say(machine.must(f"cd {self.media} && ./install undo --yes", timeout_seconds=cluster.INSTALL_SECONDS))
-            _same("after undo", before, machine.must(SITE))
+            demand_same("after undo", before, machine.must(SITE))
         with self.phases.phase(f"Killed after each of {len(KILLED_AFTER)} steps, it goes on to the end") as phase:
             for step in KILLED_AFTER:
                 self._kill(machine, command, step, phase)
@@ -87,10 +88,10 @@ class Back:
             self._on_the_data_disk(machine, device, phase)
         with self.phases.phase("Reset: the machine is as it was before the first install") as phase:
             phase.say(machine.must("airgap-bundle reset --yes", timeout_seconds=cluster.INSTALL_SECONDS))
-            _same("after reset", before, machine.must(SITE))
+            demand_same("after reset", before, machine.must(SITE))
         with self.phases.phase("Installed undisturbed: the same as the one that was killed") as phase:
             cluster.install(machine, self.media, command, phase)
-            _same("killed against undisturbed", killed, machine.must(INSTALLED))
+            demand_same("killed against undisturbed", killed, machine.must(INSTALLED))
             cluster.wait_for("cp-1 registered", lambda: bool(cluster.objects(machine, "nodes")))
 
     def _kill(self, machine: Machine, command: str, step: str, phase: Phase) -> None:
@@ -104,12 +105,3 @@ class Back:
         if source != device or "UUID=" not in line:
             raise ProofError("the data disk is not where the images are", wanted=device, got=f"{source}; {line}")
         phase.say(f"{DATA_ROOT} is {source}: {line}")
-
-
-def _same(what: str, wanted: str, got: str) -> None:
-    """Raises with the lines that differ."""
-    if wanted == got:
-        return
-    before, after = set(wanted.splitlines()), set(got.splitlines())
-    gone, new = sorted(before - after), sorted(after - before)
-    raise ProofError(f"not the same {what}", wanted="\n".join(gone[:20]) or "none of these", got="\n".join(new[:20]))
