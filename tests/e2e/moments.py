@@ -17,7 +17,7 @@ from tests.lab.errors import LabError
 
 BEFORE_JOURNAL = ""
 """What happens before any step: the launcher, the check of the medium, a look at the node."""
-AT_LEAST_STEPS = 15
+AT_LEAST_STEPS = 12
 """So many steps must be cut in the middle, and no step more often than every fifth time."""
 MOST_PART = 1 / 5
 
