@@ -145,7 +145,9 @@ make_scratch() {
   trap 'clean_up; exit 130' INT
   trap 'clean_up; exit 143' HUP TERM
   for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
-    [ -d "$parent" ] && [ -w "$parent" ] && is_safe "$parent" || continue
+    if [ ! -d "$parent" ] || [ ! -w "$parent" ] || ! is_safe "$parent"; then
+      continue
+    fi
     scratch=$parent/airgap-bundle.$$
     # Not mktemp, which a minimal node may lack: mkdir fails on anything that is there, links included.
     (umask 077 && mkdir "$scratch") 2>/dev/null || { scratch= && continue; }
