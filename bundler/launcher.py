@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundler.runtime import INSTALLER, Payload
+from bundler.runtime import INSTALLER, Payload, unpacked_kib
 from installer.bundle.digest import Digest
 
 _MARK = "@PAYLOADS@"
@@ -28,12 +28,13 @@ def _quoted(path: Path) -> str:
 
 
 def _table(payloads: Sequence[Payload], header_bytes: int) -> str:
-    """Architecture, offset counted from 1 as ``tail -c +N`` does, size, digest and glibc of each payload."""
+    """Architecture, offset counted from 1 as ``tail -c +N`` does, size, KiB on a disk, digest and glibc of each."""
     lines = []
     offset = header_bytes + 1
     for payload in payloads:
         size_bytes = len(payload.archive)
         digest = Digest.of(payload.archive).hex
-        lines.append(f"{payload.platform.architecture:<8}{offset:<16}{size_bytes:<16}{digest} {payload.glibc}")
+        sizes = f"{offset:<16}{size_bytes:<16}{unpacked_kib(payload.archive):<8}"
+        lines.append(f"{payload.platform.architecture:<8}{sizes}{digest} {payload.glibc}")
         offset += size_bytes
     return "\n".join(lines)

@@ -32,6 +32,7 @@ PYTHON = "python/bin/python3"
 DEPENDENCIES = {"click": "click", "yaml": "pyyaml", "zstandard": "zstandard", "tqdm": "tqdm"}
 """The packages the installer imports, and the distributions they come from."""
 MAXIMUM_BYTES = 512 * 1024 * 1024
+_BLOCK_BYTES = 4096
 _FIXED_SECONDS = 315_532_800
 """1980-01-01, the oldest time that zip archives and every file system can hold."""
 _PATH_FILE = b"../../../../lib\n"
@@ -199,6 +200,20 @@ def archive_bytes(tree: Tree) -> bytes:
             member.size = len(entry.content)
             tar.addfile(member, io.BytesIO(entry.content))
     return out.getvalue()
+
+
+def unpacked_kib(archive: bytes) -> int:
+    """What an archive's files and folders take on a disk, in KiB: whole blocks of 4 KiB, as file systems have them."""
+    folders: set[PurePosixPath] = set()
+    blocks = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            for member in tar:
+                folders.update(PurePosixPath(member.name).parents)
+                blocks += -(-member.size // _BLOCK_BYTES)
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return 0  # no archive of ours; what starts from it says so
+    return (blocks + len(folders)) * _BLOCK_BYTES // 1024
 
 
 def _read(blobs: BlobSource, digest: Digest) -> bytes:

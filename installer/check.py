@@ -118,13 +118,15 @@ class Choice:
     def run(self, checks: Sequence[Check[_T]], subject: _T) -> tuple[Finding, ...]:
         """What the chosen checks say, worst first; a problem that is ignored stays in sight as such."""
         chosen = [item for item in checks if not self.only or item.name in self.only]
-        found = [self._judged(finding) for item in chosen for finding in item(subject)]
+        found = self.judged(finding for item in chosen for finding in item(subject))
         return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
-    def _judged(self, finding: Finding) -> Finding:
-        if finding.check in self.ignore and finding.level in ("problem", "warn"):
-            return replace(finding, level="ignored")
-        return finding
+    def judged(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """The findings, those that are ignored marked as such."""
+        return tuple(
+            replace(each, level="ignored") if each.check in self.ignore and each.level in ("problem", "warn") else each
+            for each in findings
+        )
 
     def demand_known(self, checks: Sequence[Check[_T]]) -> None:
         """Raises :class:`InputError` for a name that no check has, and for a firm one that is to be ignored."""

@@ -35,6 +35,8 @@ RUNTIME_VARIABLE = "AIRGAP_RUNTIME"
 """Where the launcher keeps this installer on the node, whether it runs from there now or not."""
 UMASK = 0o022
 """Whatever the caller's: what is made here and by the programs started here has the modes that are asked for."""
+RUNTIME_KIB_VARIABLE = "AIRGAP_RUNTIME_KIB"
+"""What it takes there."""
 _INTERRUPTED = 130
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -201,7 +203,9 @@ def _request(
             next_step="sudo ./install --role cp",
         )
     checks, runtime = Choice(only, ignore), os.environ.get(RUNTIME_VARIABLE)
-    return Request(role, media or Path.cwd(), config, join, address, runtime, data_disk, checks)
+    kib = os.environ.get(RUNTIME_KIB_VARIABLE, "")
+    runtime_bytes = int(kib) * 1024 if kib.isdecimal() else 0
+    return Request(role, media or Path.cwd(), config, join, address, runtime, data_disk, checks, runtime_bytes)
 
 
 def _unexpected(error: Exception) -> OperatorError:

@@ -195,11 +195,13 @@ def _images(switch: Switch) -> Step:
     images = node_images(switch.bundle.index, switch.record.role, switch.config)
     found, version = switch.facts.runtime, ""
     if switch.record.containerd_owner == "site" and found is not None:
-        store = ImageStore(found.socket, found.version, found.snapshotter, found.ctr)
+        store = ImageStore(found.socket, found.version, found.snapshotter, found.ctr, found.root)
     else:
         items = switch.bundle.index.files_for(switch.record.role, switch.platform)
         version = next((item.version for item in items if item.component == "containerd"), "")
-        store = ImageStore(switch.socket, version, switch.config.containerd_snapshotter)
+        store = ImageStore(
+            switch.socket, version, switch.config.containerd_snapshotter, root=switch.config.containerd_root
+        )
     return ImportImages(switch.bundle, images, switch.platform, store)
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from installer.bundle.errors import FormatError, InputError, IntegrityError, OperatorError, RegistryError
+from installer.bundle.errors import (
+    FormatError,
+    InputError,
+    IntegrityError,
+    MediumError,
+    OperatorError,
+    RegistryError,
+)
 
 __all__ = [
     "CommandError",
@@ -12,6 +19,7 @@ __all__ = [
     "HealthError",
     "InputError",
     "IntegrityError",
+    "MediumError",
     "OperatorError",
     "PreflightError",
     "RegistryError",

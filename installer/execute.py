@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from installer.errors import OperatorError, StepError
+from installer.errors import CommandError, OperatorError, StepError
 from installer.node import Node, NodeView
+from installer.room import explained
 
 Outcome = Literal["changed", "as wanted", "proven"]
 
@@ -148,7 +149,10 @@ class Executor:
             outcome: Outcome = "proven" if found.proof else "as wanted"
             return StepResult(step.id, outcome, found.detail, time.monotonic() - began)
         self._on_event(StepStarted(number, total, step))
-        detail = step.apply(self._node)
+        try:
+            detail = step.apply(self._node)
+        except CommandError as error:
+            raise explained(error, self._node) from error
         proof = step.check(self._node)
         if not proof.satisfied:
             raise StepError(

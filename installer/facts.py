@@ -11,6 +11,7 @@ from typing import Any
 
 from installer import probes
 from installer.bundle.hostneeds import HostNeeds
+from installer.bundle.placement import ROOTS
 from installer.bundle.platform import Platform, platform_of_machine
 from installer.datadisk import DataDiskState, look_at
 from installer.foundcontainerd import DEFAULT_ROOT, FoundContainerd, Owner, owner_of
@@ -51,7 +52,10 @@ TOOLS = (
 )
 GUARDS = ("fapolicyd.service",)
 """Units that decide what may run."""
-DISK_PATHS = ("/", "/etc", "/opt", "/usr/local/bin", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/airgap-bundle")
+DISK_PATHS = (
+    *("/", "/etc", "/opt/airgap-bundle", *ROOTS),
+    *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/airgap-bundle"),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class NodeFacts:
     ``units`` to active, inactive or missing; with ``tools`` they hold what the bundle's add-ons need, too. ``hosts``
     are the names in ``/etc/hosts`` with their addresses. ``absent_files`` are those that the configuration refers to
     and that are not there. ``vip_proof`` is what ``vip-probe ask`` saw here. ``listeners`` are the programs
-    behind those listening ports that a cluster uses; ``network_configurations`` the files in ``/etc/cni/net.d``.
+    behind those listening ports that a cluster uses; ``network_configurations`` the files in ``/etc/cni/net.d``;
+    ``placed_bytes`` is the size of each file that lies where the bundle's are to be placed.
     """
 
     hostname: str
@@ -148,6 +153,7 @@ class NodeFacts:
     kernel_state: KernelState = field(default_factory=KernelState)
     listeners: dict[int, str] = field(default_factory=dict)
     network_configurations: tuple[str, ...] = ()
+    placed_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def platform(self) -> Platform | None:
@@ -170,11 +176,13 @@ def gather(
     data_disk: str | None = None,
     files: tuple[str, ...] = (),
     needs: HostNeeds | None = None,
+    targets: tuple[str, ...] = (),
 ) -> NodeFacts:
     """The facts of the machine behind ``view``.
 
-    Of ``data_disk`` too, if one is wanted for ``containerd_root``; ``files`` are what the configuration refers to, and
-    ``needs`` what the bundle's add-ons want of the machine.
+    Of ``data_disk`` too, if one is wanted for ``containerd_root``; ``files`` are what the configuration refers to,
+    ``needs`` what the bundle's add-ons want of the machine, and ``targets`` where the bundle's files are placed: paths
+    of files, and of folders.
     """
     needs = needs or HostNeeds()
     kernel = probes.kernel(view)
@@ -216,4 +224,5 @@ def gather(
         kernel_state=kernel_state(view),
         listeners=probes.listeners(view, [port for port in listening if port in CLUSTER_PORTS]),
         network_configurations=probes.network_configurations(view),
+        placed_bytes=probes.file_sizes(view, targets),
     )

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from installer.bundle.digest import Digest
 from installer.bundle.imagesizes import plain_sizes, stored_sizes
-from installer.bundle.index import BundledImage, BundleIndex
+from installer.bundle.index import BundleIndex
 from installer.bundle.platform import Platform
 from installer.execute import PlannedStep, StepResult
 from installer.preflight.disk import unpacked_bytes
 from installer.reading import Reading
+from installer.remaining import images_to_come
 from installer.steps.files import PlaceFile
-from installer.steps.images import ImportImages
 
 PHASES = ("verify", "files", "images", "kubeadm", "add-ons", "other")
 
@@ -123,11 +123,7 @@ def taken(index: BundleIndex, results: Iterable[StepResult], reading: Reading) -
 
 def _image_bytes(index: BundleIndex, platform: Platform | None, todo: Iterable[PlannedStep]) -> tuple[int, int]:
     """Bytes of the images to import as they come, and of their layers once unpacked; each blob once."""
-    chosen: list[BundledImage] = []
-    for item in todo:
-        if isinstance(item.step, ImportImages):
-            chosen += (image for image in item.step.images if f"import {image.reference}" in item.check.changes)
-    chosen = [image for image in chosen if platform in image.platforms]
+    chosen = [image for image in images_to_come(todo) if platform in image.platforms]
     if platform is None:
         return 0, 0
     come: dict[Digest, int] = {}

@@ -8,6 +8,7 @@ node's lock is held from the first look on, so that what was judged is what is c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +21,7 @@ from installer.bundle.regularfile import read_regular
 from installer.bundle.yamltext import LIMIT_BYTES
 from installer.check import EVERY_CHECK, Choice, Finding
 from installer.config import ClusterConfig
-from installer.errors import InputError, PreflightError
+from installer.errors import InputError, OperatorError, PreflightError
 from installer.execute import (
     Event,
     Executor,
@@ -47,6 +48,7 @@ from installer.preflight.network import choose_address
 from installer.preflight.subject import Subject
 from installer.reading import Reading, bytes_needed, read_for
 from installer.recording import RecordingNode
+from installer.remaining import demand_room
 from installer.remembering import RememberingView
 from installer.settings import DataDiskSettings, is_device
 from installer.toolcommand import ToolCommand
@@ -56,7 +58,7 @@ from installer.toolcommand import ToolCommand
 class Request:
     """What the operator asked for: the options as given, paths not opened yet.
 
-    ``runtime`` is the folder this installer keeps itself in on the node, if it does.
+    ``runtime`` is the folder this installer keeps itself in on the node, if it does, and takes ``runtime_bytes`` in.
     """
 
     role: str
@@ -67,6 +69,7 @@ class Request:
     runtime: str | None = None
     data_disk: str | None = None
     checks: Choice = EVERY_CHECK
+    runtime_bytes: int = 0
 
 
 class Report(Protocol):
@@ -135,6 +138,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
         data_disk=disk,
         files=config.named_files,
         needs=host_needs(bundle.index, request.role),
+        targets=bundle.index.targets_for(request.role),
     )
     config = _adopted(config, facts)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
@@ -146,7 +150,8 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
     bundle.demand_packing()
     address = choose_address(facts, config, request.address).address
     mtu_bytes = join.mtu_bytes if join else 0
-    subject = Subject(facts, bundle.index, request.role, config, address, join is not None, mtu_bytes)
+    runtime_bytes = request.runtime_bytes if request.runtime and view.stat(request.runtime) is None else 0
+    subject = Subject(facts, bundle.index, request.role, config, address, join is not None, mtu_bytes, runtime_bytes)
     if facts.installed is not None and (facts.installed.state, facts.installed.identity) == ("done", bundle.identity):
         reading = Reading(bytes_needed(bundle, subject))
         report.unread(bundle)
@@ -217,6 +222,7 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
         report.dry_run(steps)
         report.phases(phases, taken(bundle.index, (), prepared.reading))
         demand_fit(prepared.findings, prepared.subject.node_name)
+        demand_room(prepared.subject, steps, request.checks)
 
 
 def check_only(view: NodeView, request: Request, report: Report) -> tuple[Finding, ...]:
@@ -240,6 +246,7 @@ def install(node: Node, request: Request, report: Report, journal_folder: Path) 
         report.planned(plan, seen, prepared.subject, phases, prepared.reading)
         if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
             return _as_wanted(seen, report)
+        demand_room(prepared.subject, seen, request.checks)
         reading = prepared.reading
         if not reading.is_done:
             reading = read_for(bundle, prepared.subject, report, node)
@@ -286,7 +293,8 @@ def listener(journal: Journal, report: Report) -> Callable[[Event], None]:
             journal.enter("")
             journal.record("step", id=result.step_id, **fields)
         elif isinstance(event, StepFailed):
-            journal.record("step", id=event.step_id, outcome="failed", error=event.error.to_dict())
+            with suppress(OperatorError):  # a journal that cannot be written must not hide why the step failed
+                journal.record("step", id=event.step_id, outcome="failed", error=event.error.to_dict())
             journal.enter("")
         report.step(event)
 

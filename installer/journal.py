@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from installer.errors import OperatorError
+from installer.localfiles import Counted, discard
 from installer.nodelock import node_lock
+from installer.room import write_error
 
 FOLDER = Path("/var/lib/airgap-bundle/journal")
 
@@ -59,20 +61,27 @@ class Journal:
         self._kept = 0
         self._step = ""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._handle = os.open(folder / f"{name}.jsonl", flags, 0o600)
-        os.fchmod(self._handle, 0o600)
+        self._path = folder / f"{name}.jsonl"
+        with _writing(self._path):
+            self._handle = os.open(self._path, flags, 0o600)
+            os.fchmod(self._handle, 0o600)
 
     def record(self, what: str, **fields: Any) -> None:
         """Appends one record, named with the step under way, and waits until it is on disk."""
         named = {"step": self._step} if self._step else {}
         line = json.dumps({"what": what, "at_seconds": round(time.time(), 3)} | named | fields, sort_keys=True)
         data = line.encode() + b"\n"
-        try:
-            while data:
-                data = data[os.write(self._handle, data) :]
-            os.fsync(self._handle)
-        except OSError as error:
-            raise OperatorError("cannot write the journal", where=str(self._folder), got=error.strerror) from error
+        size_bytes = len(data)
+        with _writing(self._path, lambda: size_bytes):
+            before_bytes = os.fstat(self._handle).st_size
+            try:
+                while data:
+                    data = data[os.write(self._handle, data) :]
+                os.fsync(self._handle)
+            except OSError:
+                # Half a line in front of the next one would make both unreadable.
+                os.ftruncate(self._handle, before_bytes)
+                raise
 
     def enter(self, step_id: str) -> None:
         """Names the step that the records from now on belong to; ``""`` for none."""
@@ -81,21 +90,34 @@ class Journal:
     def keep(self, chunks: Iterable[bytes]) -> str:
         """Keeps the content of a file about to be replaced; returns its name for :meth:`read_kept`."""
         folder = self._folder / f"{self.name}.kept"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
         self._kept += 1
-        path = folder / f"{self._kept:04d}"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            for chunk in chunks:
-                stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
+        path, counted = folder / f"{self._kept:04d}", Counted(chunks)
+        with _writing(path, counted.total_bytes, lambda: discard(path)):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                os.fchmod(stream.fileno(), 0o600)
+                for chunk in counted:
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
         return f"{folder.name}/{path.name}"
 
     def close(self) -> None:
         """Closes the file."""
         os.close(self._handle)
+
+
+@contextmanager
+def _writing(
+    path: Path, needed_bytes: Callable[[], int | None] = lambda: None, tidy: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Tells a disk that refuses as an error of the journal at ``path``, once it is tidied up."""
+    try:
+        yield
+    except OSError as error:
+        tidy()
+        raise write_error("cannot write the journal", str(path), path, error, needed_bytes()) from error
 
 
 @contextmanager
@@ -110,11 +132,10 @@ def open_journal(folder: Path, verb: str, **fields: Any) -> Iterator[Journal]:
         try:
             journal.record("run", verb=verb, **fields)
             yield journal
-        except OperatorError as error:
-            journal.record("end", outcome="failed", error=error.to_dict())
-            raise
         except BaseException as error:
-            journal.record("end", outcome="failed", error={"error": type(error).__name__})
+            told = error.to_dict() if isinstance(error, OperatorError) else {"error": type(error).__name__}
+            with suppress(OperatorError):  # where no room is left for the journal, either: the first error is the one
+                journal.record("end", outcome="failed", error=told)
             raise
         else:
             journal.record("end", outcome="done")

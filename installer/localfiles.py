@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat as stat_bits
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,28 @@ class Wanted:
     gid: int = 0
 
 
+class Counted:
+    """Chunks on their way to a disk, and how many bytes they are."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._bytes += len(chunk)
+            yield chunk
+
+    def total_bytes(self) -> int | None:
+        """How many they are in all, once those that were not written are read; ``None`` if they cannot be."""
+        try:
+            for _ in self:
+                pass
+        except OperatorError:
+            return None
+        return self._bytes
+
+
 def kind_of(mode: int) -> FileKind:
     """The kind for the mode bits of a ``stat``."""
     if stat_bits.S_ISREG(mode):
@@ -41,7 +63,7 @@ def beside(place: Path) -> Path:
 
 def discard(fresh: Path) -> None:
     """Removes what is left under the temporary name, if anything is."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(OSError):  # a disk that refuses has taken nothing, and its error is told already
         fresh.unlink()
 
 
@@ -58,7 +80,6 @@ def write_through(fresh: Path, chunks: Iterable[bytes], want: Wanted, where: str
 
     Returns the digest of what was written.
     """
-    fresh.unlink(missing_ok=True)
     hasher = hashlib.sha256()
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as stream:
         for chunk in chunks:

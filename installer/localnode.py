@@ -26,6 +26,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.regularfile import NoRegularFileError, open_regular
 from installer.errors import OperatorError
 from installer.localfiles import (
+    Counted,
     Wanted,
     beside,
     discard,
@@ -46,6 +47,7 @@ from installer.node import (
     FileStat,
 )
 from installer.queries import demand_read_only
+from installer.room import disk_space, nearest, write_error
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # kubectl and Helm keep what they learnt of an API server below HOME unless they are told of another place; no file can
@@ -133,16 +135,10 @@ class LocalView:
 
     def disk_space(self, path: str) -> DiskSpace:
         """See :class:`~installer.node.NodeView`."""
-        place = self._at(path)
-        while not place.exists():
-            place = place.parent
-        place = place.resolve()
-        numbers = os.statvfs(place)
-        device = place.stat().st_dev
-        while place != place.parent and place.parent.stat().st_dev == device:
-            place = place.parent
-        size_bytes = numbers.f_frsize
-        return DiskSpace(str(place), numbers.f_blocks * size_bytes, numbers.f_bfree * size_bytes, numbers.f_ffree)
+        try:
+            return disk_space(self._at(path))
+        except OSError as error:
+            raise os_error("cannot look at a file system", path, error) from error
 
     def which(self, program: str) -> str | None:
         """See :class:`~installer.node.NodeView`."""
@@ -174,16 +170,25 @@ class LocalNode(LocalView):
         return self._replace(path, chunks, Wanted(mode, digest))
 
     def _replace(self, path: str, chunks: Iterable[bytes], want: Wanted) -> Digest:
+        place, counted = self._at(path), Counted(chunks)
+        with self._beside("cannot write a file", path, counted) as fresh:
+            written = write_through(fresh, counted, want, path)
+            fresh.rename(place)
+            sync_folder(place.parent)
+        return written
+
+    @contextlib.contextmanager
+    def _beside(self, what: str, path: str, counted: Counted | None = None) -> Iterator[Path]:
+        """A temporary name beside ``path`` to make something under; whatever happens, nothing is left of it."""
         place = self._at(path)
         fresh = beside(place)
         try:
             make_parents(place)
-            written = write_through(fresh, chunks, want, path)
-            fresh.rename(place)
-            sync_folder(place.parent)
-            return written
+            discard(fresh)
+            yield fresh
         except OSError as error:
-            raise os_error("cannot write a file", path, error) from error
+            discard(fresh)  # before the room is looked at
+            raise write_error(what, path, place, error, counted.total_bytes() if counted else None) from error
         finally:
             discard(fresh)
 
@@ -195,21 +200,13 @@ class LocalNode(LocalView):
             place.mkdir(exist_ok=True)
             place.chmod(mode)
         except OSError as error:
-            raise os_error("cannot make a folder", path, error) from error
+            raise write_error("cannot make a folder", path, place, error) from error
 
     def symlink(self, target: str, path: str) -> None:
         """See :class:`~installer.node.Node`."""
-        place = self._at(path)
-        fresh = beside(place)
-        try:
-            make_parents(place)
-            fresh.unlink(missing_ok=True)
+        with self._beside("cannot make a symbolic link", path) as fresh:
             fresh.symlink_to(target)
-            fresh.rename(place)
-        except OSError as error:
-            raise os_error("cannot make a symbolic link", path, error) from error
-        finally:
-            discard(fresh)
+            fresh.rename(self._at(path))
 
     def remove(self, path: str) -> None:
         """See :class:`~installer.node.Node`."""
@@ -222,7 +219,7 @@ class LocalNode(LocalView):
         except NotADirectoryError:
             return
         except OSError as error:
-            raise os_error("cannot remove a path", path, error) from error
+            raise write_error("cannot remove a path", path, place, error) from error
 
     def remove_tree(self, path: str) -> None:
         """See :class:`~installer.node.Node`."""
@@ -235,14 +232,11 @@ class LocalNode(LocalView):
             if not place.is_mount():  # a data disk mounted there stays, empty
                 place.rmdir()
         except OSError as error:
-            raise os_error("cannot remove a folder", path, error) from error
+            raise write_error("cannot remove a folder", path, place, error) from error
 
     def unnamed_file(self, path: str) -> BinaryIO:
         """See :class:`~installer.node.Node`."""
-        place = self._at(path)
-        while not place.is_dir():
-            place = place.parent
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=place, buffering=0))
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=nearest(self._at(path).resolve()), buffering=0))
 
     def run(
         self,

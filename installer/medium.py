@@ -7,7 +7,7 @@ from pathlib import Path
 from installer.bundle.deltaset import is_delta, open_delta
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
 from installer.bundle.sums import SUMS_NAME
-from installer.errors import InputError
+from installer.errors import InputError, MediumError
 from installer.installed import Installed
 from installer.node import NodeView
 
@@ -17,9 +17,13 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
 
     Where there is none, the error names the one this node was installed from, as that is the one to plug in.
     """
-    if is_delta(media):
-        raise _is_a_delta(media, view)
-    if media.is_file() or (media.is_dir() and any(_is_of_a_set(path.name) for path in media.iterdir())):
+    try:
+        if is_delta(media):
+            raise _is_a_delta(media, view)
+        is_there = media.is_file() or (media.is_dir() and any(_is_of_a_set(path.name) for path in media.iterdir()))
+    except OSError as error:
+        raise MediumError.of(str(media), error) from None
+    if is_there:
         return open_media_set(media)
     record = Installed.read(view)
     if record is None:

@@ -36,12 +36,23 @@ class FileStat:
 
 @dataclass(frozen=True)
 class DiskSpace:
-    """The file system that holds a path: its mount point, size, and what is free for root."""
+    """The file system that holds a path: its mount point, size, and what is free for root.
+
+    ``free_inodes`` is ``None`` where it does not count them. ``device`` is its number, which several mount points can
+    have in common.
+    """
 
     mount: str
     total_bytes: int
     free_bytes: int
-    free_inodes: int
+    free_inodes: int | None
+    device: str = ""
+    read_only: bool = False
+
+    @property
+    def file_system(self) -> str:
+        """What is the same for all paths that share this room."""
+        return self.device or self.mount
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _runtime_steps(
     settings: containerd.RuntimeSettings,
 ) -> tuple[Step, ...]:
     """The sandbox image is in the store, pinned, before the daemon restarts with a configuration that names it."""
-    store = ImageStore(settings.socket, version, settings.snapshotter)
+    store = ImageStore(settings.socket, version, settings.snapshotter, root=settings.root)
     return (
         ContainerdDaemon(version, settings),
         ImportImages(bundle, images, platform, store),
@@ -197,7 +197,7 @@ def _site_runtime_steps(
     has_registries: bool,
 ) -> tuple[Step, ...]:
     """The same order for a containerd that stays the site's."""
-    store = ImageStore(settings.socket, found.version, settings.snapshotter, found.ctr)
+    store = ImageStore(settings.socket, found.version, settings.snapshotter, found.ctr, settings.root)
     return (
         SiteContainerd(found),
         ImportImages(bundle, images, platform, store),

@@ -281,3 +281,16 @@ def _json_list(text: str) -> list[dict[str, Any]]:
     except ValueError:
         return []
     return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
+
+
+def file_sizes(view: NodeView, paths: Iterable[str]) -> dict[str, int]:
+    """The size of each file in ``paths`` that is there, and of the files in those that are folders."""
+    sizes = {}
+    for path in paths:
+        found = view.stat(path)
+        below = view.list_dir(path) if found is not None and found.kind == "directory" else ()
+        for each in (path, *(f"{path}/{name}" for name in below)):
+            stat = found if each == path else view.stat(each)
+            if stat is not None and stat.kind == "file":
+                sizes[each] = stat.size_bytes
+    return sizes

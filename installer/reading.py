@@ -138,6 +138,6 @@ def _room(subject: Subject) -> tuple[str, str, int]:
     places = []
     for folder in (subject.config.containerd_root, SPOOL_FOLDER):
         disk = disk_of(subject.facts.disks, folder)
-        places.append((disk.free_bytes - needs.get(disk.mount, 0) - LEFT_FREE_BYTES, folder, disk.mount))
+        places.append((disk.free_bytes - needs.get(disk.file_system, 0) - LEFT_FREE_BYTES, folder, disk.mount))
     room_bytes, folder, mount = max(places)
     return folder, mount, max(room_bytes, 0)

@@ -72,6 +72,22 @@ class IntegrityError(OperatorError):
     exit_code = 4
 
 
+class MediumError(IntegrityError):
+    """The medium does not give its bytes: taken out, or failing. What it holds may be whole."""
+
+    @classmethod
+    def of(cls, where: str, error: OSError) -> MediumError:
+        """The error for ``where`` on a medium, and for what the operating system said."""
+        return cls(
+            "the medium cannot be read",
+            where=where,
+            wanted="the media set, until the end",
+            got=error.strerror or str(error),
+            next_step="if it was taken out, plug it in again and run the same command again; finished steps\n"
+            "are skipped. If it stays so, copy the media set to another medium",
+        )
+
+
 class FormatError(IntegrityError):
     """Bytes that claim to be part of a bundle do not have its format; ``newer`` ones ask for a newer tool."""
 

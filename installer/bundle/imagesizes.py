@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from installer.bundle.denselayer import DenseLayer
 from installer.bundle.digest import Digest
 from installer.bundle.index import BundledImage, BundleIndex
@@ -32,3 +34,14 @@ def plain_sizes(index: BundleIndex, image: BundledImage, platform: Platform) -> 
 def _dense(index: BundleIndex, image: BundledImage, platform: Platform) -> list[DenseLayer]:
     layers = index.dense_layers
     return [layers[digest] for digest in image.platforms[platform].layers if digest in layers]
+
+
+def kept_bytes(index: BundleIndex, images: Iterable[BundledImage], platform: Platform) -> int:
+    """What ``images`` take in an image store, which keeps a layer twice: as it came, and unpacked."""
+    stored: dict[Digest, int] = {}
+    plain: dict[Digest, int] = {}
+    for image in images:
+        if platform in image.platforms:
+            stored |= stored_sizes(index, image, platform)
+            plain |= plain_sizes(index, image, platform)
+    return sum(stored.values()) + sum(plain.values())

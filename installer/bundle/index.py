@@ -340,6 +340,11 @@ class BundleIndex:
         """The files a node of ``role`` on ``platform`` needs."""
         return tuple(item for item in self.files if role in item.roles and item.platform == platform)
 
+    def targets_for(self, role: str) -> tuple[str, ...]:
+        """The files and folders that the files for ``role`` are placed at, on any platform."""
+        paths = {path for item in self.files if role in item.roles for path in item.placement.targets}
+        return tuple(sorted(path.rstrip("/") for path in paths))
+
 
 def _shaped(fields: Fields, key: str, shape: re.Pattern[str], wanted: str) -> str:
     text: str = fields.text(key)

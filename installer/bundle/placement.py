@@ -37,6 +37,18 @@ class Placement:
         for key, path in self.members.items():
             _demand_target(path, is_folder=key.endswith("/"))
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every path that something of it is placed at: files, and folders."""
+        return (self.target,) if self.target is not None else tuple(self.members.values())
+
+    def folders(self) -> frozenset[str]:
+        """The folders that something of it lands in."""
+        paths = {self.target: self.target} if self.target is not None else self.members
+        return frozenset(
+            path.rstrip("/") if key.endswith("/") else path.rpartition("/")[0] for key, path in paths.items()
+        )
+
     @classmethod
     def read(cls, fields: Fields) -> Placement:
         """A placement from its mapping."""

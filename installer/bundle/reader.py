@@ -7,6 +7,7 @@ table and its own checksum, a member against its digest. :mod:`installer.bundle.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import re
@@ -20,7 +21,7 @@ from installer.bundle.delta import DELTA_NAME
 from installer.bundle.dense import ZSTD
 from installer.bundle.densetar import DenseTar
 from installer.bundle.digest import Digest
-from installer.bundle.errors import FormatError, InputError, IntegrityError
+from installer.bundle.errors import FormatError, InputError, IntegrityError, MediumError
 from installer.bundle.index import BundledImage, BundleIndex
 from installer.bundle.layout import (
     BLOCK_BYTES,
@@ -41,6 +42,7 @@ from installer.bundle.sums import SUMS_NAME, incomplete, read_sums
 
 TARBALL_SUFFIX = ".tar.zst"
 _READ_AHEAD_JOBS = 2
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM)
 
 
 class Bundle:
@@ -58,6 +60,8 @@ class Bundle:
         self._resting: list[LongFrame] = []  # where the last reading ended; taken out while it is in use
         try:
             self.frames = seekable.parse_table(stream, self.size_bytes, str(path))
+        except MediumError:
+            raise
         except IntegrityError as error:
             raise diagnose.better(error, stream, self.size_bytes, str(path)) from None
         raw = self._read_index()
@@ -274,6 +278,8 @@ class Bundle:
                 for _ in skipped:
                     next(pieces)
                 yield from pieces
+        except MediumError:
+            raise
         except IntegrityError as error:
             raise diagnose.damaged_frame(error, frame, where) from None
         self._resting.append(reader)
@@ -291,18 +297,23 @@ class Bundle:
 
 def open_media_set(path: Path) -> Bundle:
     """Opens a media set (its folder) or a tarball alone; the caller closes it."""
-    if (path / DELTA_NAME).is_file():
-        raise InputError(
-            "this is a delta, and not a whole media set",
-            where=str(path),
-            wanted="a media set, or a tarball of one",
-            got=f"a folder with {DELTA_NAME}",
-            next_step=f"make it whole first:  {path}/install rebuild --base OLD_MEDIA_SET --out DIR",
-        )
-    tarball = _tarball_in(path) if path.is_dir() else path
+    try:
+        if (path / DELTA_NAME).is_file():
+            raise InputError(
+                "this is a delta, and not a whole media set",
+                where=str(path),
+                wanted="a media set, or a tarball of one",
+                got=f"a folder with {DELTA_NAME}",
+                next_step=f"make it whole first:  {path}/install rebuild --base OLD_MEDIA_SET --out DIR",
+            )
+        tarball = _tarball_in(path) if path.is_dir() else path
+    except OSError as error:
+        raise MediumError.of(str(path), error) from None
     try:
         stream = open_regular(tarball)
     except OSError as error:
+        if error.errno not in _ABSENT:
+            raise MediumError.of(str(tarball), error) from None
         raise InputError(
             "the bundle cannot be opened",
             where=str(tarball),

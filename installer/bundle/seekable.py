@@ -19,7 +19,7 @@ from typing import IO, BinaryIO, cast
 
 import zstandard
 
-from installer.bundle.errors import FormatError, IntegrityError
+from installer.bundle.errors import FormatError, IntegrityError, MediumError
 
 FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 TABLE_MAGIC = b"\x5e\x2a\x4d\x18"
@@ -215,12 +215,8 @@ def read_at(stream: BinaryIO, offset_bytes: int, length_bytes: int, where: str) 
         try:
             part = os.pread(stream.fileno(), offset_bytes + length_bytes - at_bytes, at_bytes)
         except OSError as error:
-            raise IntegrityError(
-                "the medium cannot be read",
-                where=f"{where}, bytes {at_bytes} to {offset_bytes + length_bytes - 1}",
-                got=str(error),
-                next_step="copy the media set to another medium",
-            ) from None
+            place = f"{where}, bytes {at_bytes} to {offset_bytes + length_bytes - 1}"
+            raise MediumError.of(place, error) from None
         if not part:
             raise IntegrityError(
                 "the file ends too early",

@@ -104,13 +104,20 @@ class Spool:
     def close(self) -> None:
         """Gives all of it back."""
         with self._lock:
-            for file in self._files:
-                file.stream.close()
-            self._files.clear()
-            self._pieces.clear()
+            self._drop()
+
+    def _drop(self) -> None:
+        for file in self._files:
+            file.stream.close()
+        self._files.clear()
+        self._pieces.clear()
+        self._offsets.clear()
+        self.kept_bytes = 0
 
     def _keep(self, offset_bytes: int, data: bytes) -> None:
-        """Keeps ``data``, if there is room; a disk that is full after all has none."""
+        """Keeps ``data``, if there is room. A disk that is full after all has none, and is given back what it took: it
+        is the install's.
+        """
         if self._is_full or self.kept_bytes + len(data) > self._room_bytes:
             self._is_full = True
             return
@@ -120,6 +127,7 @@ class Spool:
                 _write(file.stream, data, file.size_bytes)
             except OSError:
                 self._is_full = True
+                self._drop()
                 return
             self._pieces[offset_bytes] = _Piece(file, file.size_bytes, len(data))
             insort(self._offsets, offset_bytes)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from installer.bundle.digest import Digest
-from installer.bundle.errors import FormatError, IntegrityError
+from installer.bundle.errors import FormatError, IntegrityError, MediumError
 from installer.bundle.regularfile import read_regular
 
 SUMS_NAME = "SHA256SUMS"
@@ -49,13 +49,7 @@ def read_sums(folder: Path) -> dict[str, Digest]:
     except FileNotFoundError:
         raise incomplete(folder, [SUMS_NAME]) from None
     except OSError as error:
-        raise IntegrityError(
-            f"{SUMS_NAME} cannot be read",
-            where=str(path),
-            wanted="the sums of every file in the media set",
-            got=error.strerror or str(error),
-            next_step=_COPY_AGAIN,
-        ) from None
+        raise MediumError.of(str(path), error) from None
     if len(data) > _MAXIMUM_BYTES:
         raise FormatError(f"{SUMS_NAME} is too large", where=str(path), wanted=f"at most {_MAXIMUM_BYTES} bytes")
     return parse_sums(data.decode("ascii", "backslashreplace"), str(path))

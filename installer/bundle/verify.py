@@ -17,7 +17,7 @@ from pathlib import Path
 
 from installer.bundle import diagnose, seekable
 from installer.bundle.digest import Digest
-from installer.bundle.errors import IntegrityError
+from installer.bundle.errors import IntegrityError, MediumError
 from installer.bundle.layout import END, INDEX_NAME, Member, piece_sizes
 from installer.bundle.ordered import SideDigest, ordered_map
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle
@@ -120,7 +120,10 @@ def bytes_to_read(bundle: Bundle, needed: Collection[Digest] | None = None) -> i
     beside = 0
     if bundle.folder:
         names = set(read_sums(bundle.folder)) - {bundle.path.name}
-        beside = sum(entry.stat().st_size for entry in bundle.folder.iterdir() if entry.name in names)
+        try:
+            beside = sum(entry.stat().st_size for entry in bundle.folder.iterdir() if entry.name in names)
+        except OSError as error:
+            raise MediumError.of(str(bundle.folder), error) from None
     return beside + Portion.of(bundle, needed).read_bytes(bundle)
 
 
@@ -147,7 +150,10 @@ def _compare_names(bundle: Bundle, folder: Path, sums: dict[str, Digest]) -> tup
             next_step="give it that name again",
         )
     demand_listed(sums, (INSTALL_NAME, tarball, INDEX_NAME), folder)
-    there = {entry.name for entry in folder.iterdir()}
+    try:
+        there = {entry.name for entry in folder.iterdir()}
+    except OSError as error:
+        raise MediumError.of(str(folder), error) from None
     unexpected = tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
     if missing := sorted(set(sums) - there):
         raise incomplete(folder, missing, unexpected)
@@ -165,9 +171,7 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
                 size_bytes += len(data)
                 progress(len(data))
     except OSError as error:
-        raise IntegrityError(
-            "a file of the media set cannot be read", where=str(path), wanted=wanted, got=error.strerror or str(error)
-        ) from None
+        raise MediumError.of(str(path), error) from None
     got = Digest.from_hex(digest.hexdigest())
     if got != wanted:
         damaged = IntegrityError(
@@ -233,6 +237,8 @@ def _pieces(
 def _next(reader: LongFrame, length_bytes: int) -> bytes:
     try:
         return reader.read(length_bytes)
+    except MediumError:
+        raise
     except IntegrityError as error:
         raise _DamagedFrameError(error, reader.frame) from None
 

@@ -12,7 +12,8 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 unset GZIP TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT OPENSSL_CONF OPENSSL_MODULES
 
-# One line per payload: architecture, offset of its first byte (from 1), size in bytes, SHA-256, oldest glibc.
+# One line per payload: architecture, offset of its first byte (from 1), size in bytes, what it takes on a disk in KiB,
+# SHA-256, oldest glibc.
 payloads='
 @PAYLOADS@
 '
@@ -20,6 +21,7 @@ payloads='
 help='@HELP@'
 runtime_root=/opt/airgap-bundle/runtime
 scratch=
+why=
 
 # fail FAMILY CODE WHAT WHERE WANTED GOT NEXT: the four parts of every error, and the end.
 fail() {
@@ -68,7 +70,7 @@ reads_only() {
   return 1
 }
 
-# Sets architecture, offset, size, digest and glibc to those of this machine's payload.
+# Sets architecture, offset, size, unpacked, digest and glibc to those of this machine's payload.
 choose_payload() {
   machine=$(uname -m)
   case $machine in
@@ -77,7 +79,7 @@ choose_payload() {
     *) wanted= ;;
   esac
   there=
-  while read -r architecture offset size digest glibc; do
+  while read -r architecture offset size unpacked digest glibc; do
     [ -n "$architecture" ] || continue
     there="$there $architecture"
     [ "$architecture" != "$wanted" ] || return 0
@@ -107,11 +109,45 @@ verify_payload() {
 
 # Unpacks into the empty folder $1 and demands that the Python there starts.
 unpack() {
-  payload | gzip -dc | tar -xf - -C "$1" || return 1
+  why=$( (payload | gzip -dc | tar -xf - -C "$1") 2>&1) || return 1
   "$1/python/bin/python3" -I -B -c 'import installer' >/dev/null 2>"$1/.trial" && rm -f "$1/.trial"
 }
 
-# Why unpack failed in the folder $1, told as an error.
+# Sets free and mount to the room there is at $1, in KiB, and where that disk is mounted; both empty where no df tells.
+look_at_disk() {
+  free=
+  mount=
+  command -v df >/dev/null 2>&1 || return 0
+  # shellcheck disable=SC2046  # the words are what is wanted
+  set -- $(df -Pk "$1" 2>/dev/null | tail -n 1)
+  case ${4:-} in
+    '' | *[!0-9]*) ;;
+    *) free=$4 mount=${6:-} ;;
+  esac
+}
+
+# Whether the installer's Python finds room at $1, as far as that can be told.
+has_room() {
+  look_at_disk "$1"
+  [ -z "$free" ] || [ "$free" -ge "$unpacked" ]
+}
+
+# A number of KiB as MB.
+megabytes() {
+  echo "$((($1 * 1024 + 999999) / 1000000)) MB"
+}
+
+# Ends because the disk at $1 does not take the installer's Python; $2 is what to do, $why what tar said of it, if it
+# was asked at all.
+no_room() {
+  clean_up
+  look_at_disk "$1"
+  said=$(printf '%s\n' "$why" | tail -n 1)
+  fail failed 1 "the installer's Python finds no room" "$1" "$(megabytes "$unpacked") free on ${mount:-its disk}" \
+    "${free:+$(megabytes "$free") free}${said:+${free:+; }$said}" "$2"
+}
+
+# Why unpack failed in the folder $1, told as an error; $2 is what to do where there is no room.
 unpack_failed() {
   if [ -s "$1/.trial" ]; then
     why=$(tail -n 1 "$1/.trial")
@@ -120,9 +156,15 @@ unpack_failed() {
     fail input 2 "the installer's Python does not start on this machine" "$1" "glibc $glibc or newer" \
       "$here: $why" "build the media set with --runtime catalogue, which runs with glibc 2.17"
   fi
-  clean_up
-  fail failed 1 "the installer's Python cannot be unpacked" "$1" "room for about $((size / 250000)) MB" \
-    "$(df -k "$1" 2>/dev/null | tail -n 1)" "make room there, or set TMPDIR for a read-only verb"
+  no_room "${1%/*}" "$2"
+}
+
+# Whether a program in the folder $1 can be started.
+can_run() {
+  printf '#!/bin/sh\nexit 0\n' >"$1/trial" && chmod 700 "$1/trial" && "$1/trial" 2>/dev/null
+  ran=$?
+  rm -f "$1/trial"
+  return "$ran"
 }
 
 # Whether nobody but root and this user can put another folder in the place of one made in the folder $1.
@@ -145,26 +187,23 @@ make_scratch() {
   trap 'clean_up; exit 130' INT
   trap 'clean_up; exit 143' HUP TERM
   for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
-    if [ ! -d "$parent" ] || [ ! -w "$parent" ] || ! is_safe "$parent"; then
-      continue
-    fi
+    { [ -d "$parent" ] && [ -w "$parent" ] && is_safe "$parent" && has_room "$parent"; } || continue
     scratch=$parent/airgap-bundle.$$
     # Not mktemp, which a minimal node may lack: mkdir fails on anything that is there, links included.
     (umask 077 && mkdir "$scratch") 2>/dev/null || { scratch= && continue; }
-    printf '#!/bin/sh\nexit 0\n' >"$scratch/trial" && chmod 700 "$scratch/trial" &&
-      "$scratch/trial" 2>/dev/null && rm -f "$scratch/trial" && return 0
+    can_run "$scratch" 2>/dev/null && return 0
     clean_up
   done
   fail failed 1 "no temporary folder to run from" "TMPDIR, /tmp, /var/tmp, /run, /dev/shm, HOME" \
-    "a folder of root's or yours that only its owner can write, or a sticky one, not mounted noexec" "none" \
-    "set TMPDIR to such a folder"
+    "a folder of root's or yours that only its owner can write, or a sticky one, not mounted noexec,
+          with $(megabytes "$unpacked") free" "none" "set TMPDIR to such a folder"
 }
 
 # Reads only: unpack into a scratch folder, run, remove it, and pass the exit code on.
 run_once() {
   make_scratch
   verify_payload
-  unpack "$scratch" || unpack_failed "$scratch"
+  unpack "$scratch" || unpack_failed "$scratch" "make room there, or set TMPDIR to another folder"
   "$scratch/python/bin/python3" -I -B -m installer.cli "$@"
   code=$?
   clean_up
@@ -178,21 +217,32 @@ remove_left() {
   done
 }
 
+# Demands a folder for the runtime that can be written and run from, with room, and makes it: stage.
+make_stage() {
+  above=$runtime_root
+  while [ ! -d "$above" ]; do above=$(dirname -- "$above"); done
+  has_room "$above" || no_room "$above" "make room there, and run the same command again"
+  stage=$runtime_root/.$digest.$$
+  scratch=$stage
+  trap clean_up EXIT
+  trap 'clean_up; exit 130' INT
+  trap 'clean_up; exit 143' HUP TERM
+  why=$(mkdir -p "$runtime_root" 2>&1 && mkdir "$stage" 2>&1) ||
+    fail failed 1 "the installer's Python cannot be unpacked" "$runtime_root" "a folder that can be written" \
+      "${why##*: }" "make room, or mount ${mount:-it} for writing"
+  can_run "$stage" 2>/dev/null ||
+    fail failed 1 "the installer's Python cannot be started there" "$runtime_root" \
+      "a file system that programs can be started from" "${mount:-one} mounted noexec, or full" \
+      "mount it without noexec, and run the same command again"
+}
+
 # Changes the node: the runtime stays, under its digest, and later runs use it again.
 run_kept() {
   runtime=$runtime_root/$digest
   if ! is_kept; then
     verify_payload
-    stage=$runtime_root/.$digest.$$
-    scratch=$stage
-    trap clean_up EXIT
-    trap 'clean_up; exit 130' INT
-    trap 'clean_up; exit 143' HUP TERM
-    if ! mkdir -p "$runtime_root" 2>/dev/null || ! mkdir "$stage" 2>/dev/null; then
-      fail failed 1 "the installer's Python cannot be unpacked" "$runtime_root" "a folder that can be written" \
-        "$(df -k / 2>/dev/null | tail -n 1)" "make room, or mount it for writing"
-    fi
-    unpack "$stage" || unpack_failed "$stage"
+    make_stage
+    unpack "$stage" || unpack_failed "$stage" "make room there, and run the same command again"
     # On the disk before it gets its name, or a power cut could leave a runtime of empty files.
     sync -f "$stage" 2>/dev/null || sync
     # Another install may have been faster; its runtime is the same.
@@ -220,7 +270,8 @@ main() {
   done
   choose_payload
   AIRGAP_RUNTIME=$runtime_root/$digest
-  export AIRGAP_RUNTIME
+  AIRGAP_RUNTIME_KIB=$unpacked
+  export AIRGAP_RUNTIME AIRGAP_RUNTIME_KIB
   # Without root nothing can be kept; the installer itself then says what it needs root for.
   # Where an earlier run has kept it, nothing is unpacked at all.
   if ! is_kept && { reads_only "$@" || [ "$(id -u)" != 0 ]; }; then

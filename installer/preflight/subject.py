@@ -16,6 +16,7 @@ from installer.foundcontainerd import Owner
 class Subject:
     """What is judged: this node as ``role`` at ``address``, from this bundle; ``joins`` an existing cluster or not,
     whose first control plane's interface takes packets of ``cluster_mtu_bytes`` (0 where that is not known).
+    ``runtime_bytes`` is what the installer itself is still going to take on the node.
     """
 
     facts: NodeFacts
@@ -25,6 +26,7 @@ class Subject:
     address: str
     joins: bool
     cluster_mtu_bytes: int = 0
+    runtime_bytes: int = 0
 
     @property
     def minor(self) -> int:

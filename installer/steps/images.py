@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from installer.bundle.digest import Digest
-from installer.bundle.imagesizes import stored_sizes
+from installer.bundle.imagesizes import kept_bytes, stored_sizes
 from installer.bundle.index import BundledImage
 from installer.bundle.platform import Platform
+from installer.errors import CommandError
 from installer.execute import CheckResult
 from installer.node import Node, NodeView
+from installer.room import explained
 from installer.steps.content import BundleContent
 from installer.steps.imagestore import ImageStore, StoredImage
 from installer.steps.judged import judged
@@ -78,7 +80,11 @@ class ImportImages:
         timeout_seconds = _SECONDS_AT_LEAST + self._size_bytes(images) / _SLOWEST_BYTES_PER_SECOND
         tar = self.bundle.oci_tar(images, (self.platform,), later)
         names = [name for image in images for name in image.names()]
-        self.store.import_pinned(node, tar, names, timeout_seconds=timeout_seconds)
+        try:
+            self.store.import_pinned(node, tar, names, timeout_seconds=timeout_seconds)
+        except CommandError as error:
+            needed_bytes = kept_bytes(self.bundle.index, images, self.platform)
+            raise explained(error, node, self.store.root, needed_bytes) from error
 
 
 def _imports(images: Iterable[BundledImage]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from installer.errors import StepError
+from installer.foundcontainerd import DEFAULT_ROOT
 from installer.node import Node, NodeView
 from installer.render.containerd import DEFAULT_SNAPSHOTTER, major_minor
 
@@ -29,12 +30,15 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class ImageStore:
-    """The image store of the running containerd of ``version`` at ``socket``, which unpacks for ``snapshotter``."""
+    """The image store of the running containerd of ``version`` at ``socket``, which unpacks for ``snapshotter`` and
+    keeps all below ``root``.
+    """
 
     socket: str
     version: str = ""
     snapshotter: str = DEFAULT_SNAPSHOTTER
     ctr: str = CTR
+    root: str = DEFAULT_ROOT
 
     @property
     def _ctr(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 from installer.render import containerd as render
 from tests.integration.containerd_generations import OLDEST, Generation, generation
 from tests.integration.containerd_lab import ContainerdLab, LabNode
+from tests.integration.mounting import Mounts, mounts_below
 
 
 @pytest.fixture
@@ -38,3 +39,10 @@ def node(lab: ContainerdLab, containerd: Generation) -> LabNode:
     node.write_file(render.CONFIG_PATH, render.config(containerd.version, lab.settings(None)).encode())
     assert lab.restart().ok, lab.log
     return node
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Mounts]:
+    """Mounts small file systems below the test's folder."""
+    with mounts_below(tmp_path) as mount:
+        yield mount

@@ -10,20 +10,19 @@ import os
 import random
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.forked_builds import ROOT
+from tests.integration.mounting import Mounts
 from tests.integration.small_release import NAME, SmallRelease, demand_same, demand_whole, digests, small_release
 
 SEED = 6
 FILLED_AT = {"store": 40, "dist": 20}
 """At how many points each of the two disks gets full."""
 SIZES_KIB = range(512, 6144, 512)
-Mounts = Callable[..., Path]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -40,26 +39,6 @@ def undisturbed(release: SmallRelease, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("undisturbed")
     assert release.builds.run(release.argv(folder)).code == 0
     return folder
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Iterator[Mounts]:
-    """Mounts an empty file system of so many KiB at a folder of the test's."""
-    mounted: list[Path] = []
-
-    def mount(name: str, size_kib: int, options: str = "rw") -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        argv = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k,{options}", "tmpfs", str(folder)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def hidden(folder: Path) -> list[str]:

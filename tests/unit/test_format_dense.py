@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +22,7 @@ from bundler.errors import OperatorError
 from bundler.measure import UnpackedSizes
 from installer.bundle import dense, layout, seekable
 from installer.bundle.digest import Digest
-from installer.bundle.errors import FormatError, InputError, IntegrityError
+from installer.bundle.errors import FormatError, InputError, IntegrityError, MediumError
 from installer.bundle.index import BundleIndex
 from installer.bundle.reader import open_media_set
 from installer.bundle.seekable import Frame, LongFrame
@@ -362,3 +364,25 @@ def test_frames_of_a_section_are_cut_at_the_long_size_only(media: MediaSet) -> N
         assert max(section.frames for section in long_sections) > 1
         assert sum(bundle.layout.frame_sizes()) == bundle.frames[-1].end_bytes
         assert bundle.layout.frames == len(bundle.frames)
+
+
+@pytest.mark.parametrize("reads", ["everything", "one layer"])
+def test_a_medium_that_fails_inside_a_long_frame_does_not_pass_for_a_damaged_one(
+    media: MediaSet, monkeypatch: pytest.MonkeyPatch, reads: str
+) -> None:
+    with open_media_set(media.folder) as bundle:
+        long = next(frame for frame in bundle.frames if frame.is_long)
+        held = next(member for member in bundle.layout.members if long.overlaps(member.offset_bytes, 1))
+        real = os.pread
+
+        def failing(descriptor: int, length_bytes: int, offset_bytes: int) -> bytes:
+            if long.offset_bytes <= offset_bytes < long.offset_bytes + long.compressed_bytes:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(descriptor, length_bytes, offset_bytes)
+
+        monkeypatch.setattr(os, "pread", failing)
+        with pytest.raises(MediumError, match="the medium cannot be read"):
+            if reads == "everything":
+                verify(bundle)
+            else:
+                b"".join(bundle.chunks(held.digest))

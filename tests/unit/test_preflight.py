@@ -238,7 +238,7 @@ def test_needs_are_added_up_where_things_land() -> None:
     images = sum(blobs[digest].size_bytes + (blobs[digest].unpacked_size_bytes or 0) for digest in wanted)
     assert needs["/data/containerd"] == images
     folders = {"/data/containerd", "/opt/cni/bin", "/usr/local/bin", "/usr/local/sbin", "/var/lib/kubelet"}
-    assert set(needs) == folders
+    assert set(needs) == folders | {"/etc", "/var/lib/airgap-bundle"}
     assert folder_needs(subject())["/var/lib/etcd"] == ETCD_BYTES
 
 

@@ -196,7 +196,8 @@ def test_the_launcher_says_where_each_payload_is() -> None:
     table = install.split(b"payloads='\n")[1].split(b"\n'")[0].decode().splitlines()
     assert [line.split()[0] for line in table] == ["amd64", "arm64"]
     for line, expected in zip(table, reversed(payloads), strict=True):
-        _, offset, size, digest, glibc = line.split()
+        _, offset, size, unpacked, digest, glibc = line.split()
+        assert unpacked == "0", "no archive"
         content = install[int(offset) - 1 : int(offset) - 1 + int(size)]
         assert content == expected.archive
         assert Digest.of(content).hex == digest

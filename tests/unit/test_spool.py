@@ -149,6 +149,26 @@ def test_a_disk_that_is_full_after_all_only_means_reading_twice(
     assert slow.reads == [0]
 
 
+def test_a_disk_that_gets_full_is_given_back_what_the_spool_took(
+    slow: Medium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota, or another program: the room is the install's, and reading twice costs only time."""
+    made: list[BinaryIO] = []
+    spool = Spool(10**9, lambda: made.append(unnamed(tmp_path)()) or made[-1])  # type: ignore[func-returns-value]
+    for number in range(3):
+        spool.read(number * PIECE, PIECE, slow.at(number * PIECE))
+    assert spool.held_bytes == 3 * PIECE
+
+    def full(*_args: object) -> int:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("os.pwrite", full)
+    filled(spool, slow, 5)
+    assert (spool.kept_bytes, spool.held_bytes, [file.closed for file in made]) == (0, 0, [True])
+    assert spool.read(PIECE, PIECE, slow.at(PIECE)) == content(PIECE)
+    assert slow.reads == [PIECE]
+
+
 def test_a_spool_that_cannot_be_read_leaves_it_to_the_medium(
     slow: Medium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
