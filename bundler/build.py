@@ -7,7 +7,7 @@ import ctypes
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,7 +45,7 @@ from installer.bundle.index import BundleIndex
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
 from installer.bundle.regularfile import read_regular
-from installer.bundle.verify import Verified, verify
+from installer.bundle.verify import Verified, bytes_to_read, verify
 
 _INSTALLER_BYTES = 500_000
 """About what this installer adds to a runtime."""
@@ -294,10 +294,12 @@ class Built:
     took: Mapping[str, float] = field(default_factory=dict)
 
 
-def verify_media_set(path: Path, jobs: int, progress: Progress) -> tuple[BundleIndex, Verified, float]:
+def verify_media_set(
+    path: Path, jobs: int, progress: Progress, further: Sequence[Path] = ()
+) -> tuple[BundleIndex, Verified, float]:
     """Reads all of the media set at ``path``: what it holds, what was proven, and in how many seconds."""
     began = time.monotonic()
-    with open_media_set(path) as bundle, progress.task("verify", bundle.size_bytes) as task:
+    with open_media_set(path, further) as bundle, progress.task("verify", bytes_to_read(bundle)) as task:
         return bundle.index, verify(bundle, jobs=jobs, progress=task.advance), time.monotonic() - began
 
 

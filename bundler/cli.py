@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -19,9 +19,13 @@ from bundler.catalogverbs import catalog_verbs
 from bundler.deltaverbs import delta, demand_base, write_delta
 from bundler.errors import InputError
 from bundler.explainverbs import EXPLAIN_VERBS
+from bundler.partverbs import PARITY, PART_VERBS, bars, split_lines
 from bundler.registryverbs import pull, push
 from bundler.storeverbs import store_verbs
 from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
+
+if TYPE_CHECKING:
+    from bundler.cutting import Medium
 
 UMASK = 0o022
 """Whatever the caller's: nothing in a store or a media set is secret, and nobody else may write there."""
@@ -85,10 +89,23 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--base", type=path_type(), metavar="OLD|INVENTORY",
               help="Make the delta, too: against this media set, or for the site of this inventory.")  # fmt: skip
+@click.option("--split", metavar="MEDIUM",
+              help="Also write it in parts for dvd, bd, fat32, or media of a size: 8G, 700M.")  # fmt: skip
+@PARITY
 @click.option("--plan", is_flag=True, help="Only say what would be fetched and written, and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object; goes with --plan.")
 @guarded
-def build(lock: Path | None, out: Path, base: Path | None, plan: bool, as_json: bool, **options: Any) -> None:
+def build(
+    *,
+    lock: Path | None,
+    out: Path,
+    base: Path | None,
+    split: str | None,
+    parity: str | None,
+    plan: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Resolve, fetch and pack one media set.
 
     One that is there already is proven and kept; `bundle verify` reads every byte of it.
@@ -98,6 +115,7 @@ def build(lock: Path | None, out: Path, base: Path | None, plan: bool, as_json: 
     from bundler.room import rooms
 
     request = builder.Request(**options)
+    medium, percent = _splitting(split, parity)
     if (lock is None) == (request.k8s is None):
         raise InputError(
             "say what to build",
@@ -135,6 +153,28 @@ def build(lock: Path | None, out: Path, base: Path | None, plan: bool, as_json: 
     say_lines(built_lines(built))
     if base:
         write_delta(base, built.media_set.folder, out, request.jobs)
+    if medium is not None:
+        from bundler.split import split_media_set
+
+        with bars("split") as begin:
+            folder = built.media_set.folder
+            made = split_media_set(folder, out, medium, percent, progress=begin, option="--out")
+        say_lines(["", *split_lines(made)])
+
+
+def _splitting(split: str | None, parity: str | None) -> tuple[Medium | None, int]:
+    """What ``--split`` and ``--parity`` say; :class:`InputError` for parity without parts."""
+    from bundler.cutting import parse_medium, parse_parity
+
+    if split is None and parity is not None:
+        raise InputError(
+            "parity is for a set in parts",
+            where="bundle build --parity",
+            wanted="--split with it",
+            got="--parity alone",
+            next_step="for one large medium:  --split fat32 --parity 10%",
+        )
+    return (parse_medium(split) if split is not None else None), parse_parity(parity)
 
 
 def _demand_nothing_decided(context: click.Context) -> None:
@@ -173,16 +213,19 @@ def lock_only(out: Path | None, **options: Any) -> None:
 
 @main.command()
 @click.argument("path", type=path_type())
+@click.option(
+    "--media", type=path_type(), multiple=True, metavar="DIR", help="A further disc of a split set. May be repeated."
+)
 @click.option("--jobs", default=os.cpu_count() or 2, show_default=True, type=click.IntRange(1, 64),
               help="How many members are read at once.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @guarded
-def verify(path: Path, jobs: int, as_json: bool) -> None:
+def verify(path: Path, media: tuple[Path, ...], jobs: int, as_json: bool) -> None:
     """Prove every byte of a media set (its folder, or the tarball alone)."""
     from bundler.build import verify_media_set
     from bundler.report import verified_lines
 
-    index, verified, seconds = verify_media_set(path, jobs, progress_shown())
+    index, verified, seconds = verify_media_set(path, jobs, progress_shown(), media)
     if as_json:
         say(json.dumps({"name": index.name, **asdict(verified)}))
     else:
@@ -191,14 +234,16 @@ def verify(path: Path, jobs: int, as_json: bool) -> None:
 
 @main.command()
 @click.argument("path", type=path_type())
+@click.option("--media", type=path_type(), multiple=True, metavar="DIR",
+              help="A further disc of a split set. May be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The whole index, and the identity, as JSON.")
 @guarded
-def inspect(path: Path, as_json: bool) -> None:
+def inspect(path: Path, media: tuple[Path, ...], as_json: bool) -> None:
     """Show what a media set holds and where each part came from."""
     from bundler.report import inspect_lines
     from installer.bundle.reader import open_media_set
 
-    with open_media_set(path) as bundle:
+    with open_media_set(path, media) as bundle:
         if as_json:
             document = {"identity": str(bundle.identity), "index": bundle.index.to_dict()}
             say(json.dumps(document, indent=2, sort_keys=True))
@@ -206,7 +251,7 @@ def inspect(path: Path, as_json: bool) -> None:
             say_lines(inspect_lines(bundle.index, bundle.identity))
 
 
-for _verb in (delta, push, pull, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
+for _verb in (delta, push, pull, *PART_VERBS, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
     main.add_command(_verb)
 
 

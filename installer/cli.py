@@ -21,6 +21,7 @@ from installer.deltaverbs import VERBS as DELTA_VERBS
 from installer.errors import InputError, OperatorError
 from installer.imagesverbs import images_group
 from installer.maintenance import VERBS
+from installer.mediaverbs import media_verbs
 from installer.terminal import say, say_end, say_error, screen, this_machine
 from installer.toolcommand import COMMAND_VARIABLE
 from installer.vipverbs import vip_probe
@@ -52,7 +53,11 @@ def _options(command: _Command) -> _Command:
             click.option("--address", metavar="IP", help="This node's address, when it has more than one."),
             click.option("--data-disk", metavar="DEV", help="An empty disk or partition for the images."),
             click.option(
-                "--media", type=existing, envvar=MEDIA_VARIABLE, metavar="DIR", help="The media set (found by itself)."
+                "--media",
+                type=existing,
+                multiple=True,
+                metavar="DIR",
+                help="The media set (found by itself); repeat it for each disc of a split one.",
             ),
             click.option("--ignore", multiple=True, metavar="CHECK", help="Go on in spite of this check. Repeatable."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object per line."),
@@ -115,7 +120,7 @@ def preflight(*, as_json: bool, **options: Any) -> None:
 
 
 _GROUPS = (cni_group(MEDIA_VARIABLE), images_group(MEDIA_VARIABLE))
-for _verb in (*VERBS, *DELTA_VERBS, doctor, explain, vip_probe, *_GROUPS):
+for _verb in (*VERBS, *DELTA_VERBS, *media_verbs(MEDIA_VARIABLE), doctor, explain, vip_probe, *_GROUPS):
     cli.add_command(_verb)
 
 
@@ -187,12 +192,13 @@ def _request(
     join: Path | None,
     address: str | None,
     data_disk: str | None,
-    media: Path | None,
+    media: tuple[Path, ...],
     ignore: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
 ) -> Request:
     from installer.check import Choice
     from installer.install import Request
+    from installer.medium import media_folders
 
     if role is None:
         raise InputError(
@@ -202,10 +208,12 @@ def _request(
             got="none",
             next_step="sudo ./install --role cp",
         )
+    folder, *further = media_folders(media, os.environ.get(MEDIA_VARIABLE))
     checks, runtime = Choice(only, ignore), os.environ.get(RUNTIME_VARIABLE)
     kib = os.environ.get(RUNTIME_KIB_VARIABLE, "")
     runtime_bytes = int(kib) * 1024 if kib.isdecimal() else 0
-    return Request(role, media or Path.cwd(), config, join, address, runtime, data_disk, checks, runtime_bytes)
+    given = (config, join, address, runtime, data_disk, checks, runtime_bytes, tuple(further))
+    return Request(role, folder, *given)
 
 
 def _unexpected(error: Exception) -> OperatorError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -24,13 +25,13 @@ def cni_group(media_variable: str) -> click.Group:
     @click.option(
         "--media",
         type=click.Path(path_type=Path),
-        envvar=media_variable,
+        multiple=True,
         metavar="DIR",
-        help="The media set (found by itself).",
+        help="The media set (found by itself); repeat it for each disc of a split one.",
     )
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-    def switch(*, wanted: str, media: Path | None, yes: bool, as_json: bool) -> None:
+    def switch(*, wanted: str, media: tuple[Path, ...], yes: bool, as_json: bool) -> None:
         """Bring this node over to another pod network: the first control plane first, then every other node.
 
         Lists what will be done, and asks. Cut off anywhere, the same command goes on.
@@ -40,14 +41,15 @@ def cni_group(media_variable: str) -> click.Group:
         from installer.install import demand_root
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
-        from installer.medium import open_bundle
+        from installer.medium import media_folders, open_bundle
         from installer.nodelock import node_lock
         from installer.reading import needed_blobs, read_without_spool
 
         node, began = LocalNode(), time.monotonic()
         demand_root(node)
         report = screen(as_json=as_json)
-        with node_lock(FOLDER, "cni switch"), open_bundle(media or Path.cwd(), node) as bundle:
+        folder, *further = media_folders(media, os.environ.get(media_variable))
+        with node_lock(FOLDER, "cni switch"), open_bundle(folder, node, further) as bundle:
             found = prepare_switch(node, bundle, wanted)
             plan = plan_switch(node, found)
             if not plan.phases:

@@ -58,7 +58,8 @@ from installer.toolcommand import ToolCommand
 class Request:
     """What the operator asked for: the options as given, paths not opened yet.
 
-    ``runtime`` is the folder this installer keeps itself in on the node, if it does, and takes ``runtime_bytes`` in.
+    ``runtime`` is the folder this installer keeps itself in on the node, if it does, and takes ``runtime_bytes`` in;
+    ``further`` are folders with more parts of a split media set.
     """
 
     role: str
@@ -70,6 +71,7 @@ class Request:
     data_disk: str | None = None
     checks: Choice = EVERY_CHECK
     runtime_bytes: int = 0
+    further: tuple[Path, ...] = ()
 
 
 class Report(Protocol):
@@ -213,7 +215,7 @@ def plan_of(prepared: Prepared) -> Plan:
 def dry_run(view: NodeView, request: Request, report: Report) -> None:
     """Says what an install would do; a node that is not fit is said to be so after that."""
     view = RememberingView(view)
-    with open_bundle(request.media, view) as bundle:
+    with open_bundle(request.media, view, request.further) as bundle:
         prepared = prepare(view, request, bundle, report)
         plan = plan_of(prepared)
         steps = look(plan, view)
@@ -227,7 +229,7 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
 
 def check_only(view: NodeView, request: Request, report: Report) -> tuple[Finding, ...]:
     """The preflight alone: its findings, none of them a problem."""
-    with open_bundle(request.media, view) as bundle:
+    with open_bundle(request.media, view, request.further) as bundle:
         prepared = prepare(view, request, bundle, report)
         demand_fit(prepared.findings, prepared.subject.node_name)
         return prepared.findings
@@ -236,7 +238,7 @@ def check_only(view: NodeView, request: Request, report: Report) -> tuple[Findin
 def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
-    with node_lock(journal_folder, "install"), open_bundle(request.media, node) as bundle:
+    with node_lock(journal_folder, "install"), open_bundle(request.media, node, request.further) as bundle:
         view = RememberingView(node)
         prepared = prepare(view, request, bundle, report, spool_on=node)
         demand_fit(prepared.findings, prepared.subject.node_name)

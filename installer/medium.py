@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from installer.bundle.deltaset import is_delta, open_delta
@@ -12,8 +13,13 @@ from installer.installed import Installed
 from installer.node import NodeView
 
 
-def open_bundle(media: Path, view: NodeView) -> Bundle:
-    """The bundle of a media set, opened; the caller closes it.
+def media_folders(given: Sequence[Path], own: str | None) -> tuple[Path, ...]:
+    """The folders to look in, the media set's first: those given, and that of ``install`` itself, if that is known."""
+    return tuple(dict.fromkeys((*given, Path(own) if own else Path.cwd())))
+
+
+def open_bundle(media: Path, view: NodeView, further: Sequence[Path] = ()) -> Bundle:
+    """The bundle of a media set, opened; the caller closes it. Parts of a split one may be in ``further`` folders.
 
     Where there is none, the error names the one this node was installed from, as that is the one to plug in.
     """
@@ -24,7 +30,7 @@ def open_bundle(media: Path, view: NodeView) -> Bundle:
     except OSError as error:
         raise MediumError.of(str(media), error) from None
     if is_there:
-        return open_media_set(media)
+        return open_media_set(media, further)
     record = Installed.read(view)
     if record is None:
         wanted, next_step = "the folder that holds install and the tarball", "run ./install from the medium"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -97,6 +99,24 @@ def _meter(total_bytes: int, what: str = "verify") -> Meter:
         bar.update(read_bytes)
 
     return advance, bar.close
+
+
+@contextmanager
+def bars(label: str, *, as_json: bool) -> Iterator[Callable[[int], Callable[[int], object]]]:
+    """Bars on a terminal for long work with bytes: what is given is told how many there are, and then each number."""
+    from contextlib import ExitStack
+
+    with ExitStack() as opened:
+
+        def begin(total_bytes: int) -> Callable[[int], object]:
+            if as_json or not sys.stderr.isatty():
+                return lambda _size_bytes: None
+            from tqdm import tqdm
+
+            bar = tqdm(total=total_bytes, unit="B", unit_scale=True, desc=label, leave=False, dynamic_ncols=True)
+            return opened.enter_context(bar).update
+
+        yield begin
 
 
 def _no_meter(_total_bytes: int) -> Meter:

@@ -1,8 +1,8 @@
 """Erasure code over GF(256): the systematic Vandermonde code of zfec, byte for byte, on the standard library alone.
 
 ``data`` blocks of one length give ``parity`` further blocks, and any ``data`` of all of them give the others back.
-A block is multiplied by a number through :meth:`bytes.translate` and added by XOR of whole integers, so the work is done
-at the speed of C; memory is a few blocks.
+A block is multiplied through :meth:`bytes.translate` and added by XOR of whole integers, at the speed of C; memory is a
+few blocks.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def combined(factors: Sequence[int], blocks: Sequence[bytes]) -> bytes:
 @cache
 def rows(data: int, parity: int) -> tuple[bytes, ...]:
     """The code's matrix: for each block, data first, the factors of the data blocks that add up to it."""
-    if not (0 < data and 0 <= parity and data + parity <= MOST_BLOCKS):
+    if not (data > 0 and parity >= 0 and data + parity <= MOST_BLOCKS):
         raise ValueError(f"{data} data and {parity} parity blocks")
     unit = [bytes(int(column == number) for column in range(data)) for number in range(data)]
     if not parity:

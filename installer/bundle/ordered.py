@@ -71,7 +71,7 @@ class SideDigest:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Hashes ``data`` after all before it; waits when the thread is a few pieces behind."""
         self._pending.append(self._pool.submit(self._hash.update, data))
         if len(self._pending) > _MOST_BEHIND:
@@ -82,3 +82,56 @@ class SideDigest:
         while self._pending:
             self._pending.popleft().result()
         return Digest.from_hex(self._hash.hexdigest())
+
+
+class FileDigests:
+    """SHA-256 of each of several files whose contents pass by one after the other; closes as a context.
+
+    ``files`` are names, what is before the passing bytes in the file, and how many of these it has.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, bytes, int]]) -> None:
+        self._files = iter(files)
+        self._found: dict[str, Digest] = {}
+        self._current: tuple[str, SideDigest] | None = None
+        self._left_bytes = 0
+
+    def __enter__(self) -> FileDigests:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._current is not None:
+            self._current[1].__exit__(kind, error, trace)
+
+    def update(self, data: bytes) -> None:
+        """Takes the next bytes; those behind the last file are nobody's."""
+        view = memoryview(data)
+        while view and (self._left_bytes or self._next()):
+            part, view = view[: self._left_bytes], view[self._left_bytes :]
+            self._left_bytes -= len(part)
+            if self._current is not None:
+                self._current[1].update(part)
+
+    def _next(self) -> bool:
+        self._finish()
+        found = next(self._files, None)
+        if found is None:
+            return False
+        name, before, self._left_bytes = found
+        self._current = (name, SideDigest())
+        self._current[1].update(before)
+        return True
+
+    def _finish(self) -> None:
+        if self._current is not None:
+            name, digest = self._current
+            with digest:
+                self._found[name] = digest.digest()
+            self._current = None
+
+    def digests(self) -> dict[str, Digest]:
+        """The digest of each file, by name; nothing passes by after this."""
+        self._finish()
+        return self._found

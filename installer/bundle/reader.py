@@ -11,10 +11,10 @@ import errno
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from installer.bundle import diagnose, seekable
 from installer.bundle.delta import DELTA_NAME
@@ -22,7 +22,9 @@ from installer.bundle.dense import ZSTD
 from installer.bundle.densetar import DenseTar
 from installer.bundle.digest import Digest
 from installer.bundle.errors import FormatError, InputError, IntegrityError, MediumError
+from installer.bundle.findparts import find_parts, names_parts
 from installer.bundle.index import BundledImage, BundleIndex
+from installer.bundle.joined import JoinedParts
 from installer.bundle.layout import (
     BLOCK_BYTES,
     END,
@@ -34,6 +36,7 @@ from installer.bundle.layout import (
     piece_sizes,
 )
 from installer.bundle.ordered import ordered_map
+from installer.bundle.parts import PART_NAME
 from installer.bundle.platform import Platform
 from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
@@ -48,22 +51,25 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM)
 class Bundle:
     """An open bundle: ``path`` of its tarball, ``folder`` of the media set (``None`` for a tarball alone),
     ``index``, and ``identity``, the digest of ``bundle.json``. Closes as a context; readable from several threads.
+
+    ``joined`` are the parts the tarball is in, if it is; ``path`` is then the name that they would have joined.
     """
 
-    def __init__(self, stream: BinaryIO, path: Path, folder: Path | None) -> None:
-        self._stream = stream
+    def __init__(self, stream: BinaryIO | JoinedParts, path: Path, folder: Path | None) -> None:
+        self.joined = stream if isinstance(stream, JoinedParts) else None
+        self._stream = cast("BinaryIO", stream)
         self.path = path
         self.folder = folder
-        self.size_bytes = path.stat().st_size
+        self.size_bytes = self.joined.size_bytes if self.joined else path.stat().st_size
         self._spool: Spool | None = None
         self._wanted: set[Digest] = set()  # of what is spooled
         self._resting: list[LongFrame] = []  # where the last reading ended; taken out while it is in use
         try:
-            self.frames = seekable.parse_table(stream, self.size_bytes, str(path))
+            self.frames = seekable.parse_table(self._stream, self.size_bytes, str(path))
         except MediumError:
             raise
         except IntegrityError as error:
-            raise diagnose.better(error, stream, self.size_bytes, str(path)) from None
+            raise diagnose.better(error, self._stream, self.size_bytes, str(path)) from None
         raw = self._read_index()
         self.identity = Digest.of(raw)
         self.index = BundleIndex.from_bytes(raw, where=f"{path}, {INDEX_NAME}")
@@ -201,20 +207,35 @@ class Bundle:
                 yield from self.chunks(blob.digest, later)
                 yield member.padding
 
+    def damaged(self, error: IntegrityError, frame: Frame, where: str, wanted: str | None = None) -> IntegrityError:
+        """The error for a frame that cannot be decompressed: which bytes of which file, and what they belong to."""
+        if self.joined is None:
+            return diagnose.damaged_frame(error, frame, where, wanted)
+        inside = "\n".join(where.splitlines()[1:])
+        if error.where:  # a part could not be read, and it has been said where
+            where = f"{error.where}\n{inside}".strip()
+            return IntegrityError(error.message, where=where, got=error.got, next_step=error.next_step)
+        error.wanted = wanted or error.wanted
+        return self.joined.damaged_span(frame.offset_bytes, frame.compressed_bytes, inside, error)
+
     def read_frame(self, frame: Frame) -> bytes:
         """A frame's bytes as they are in the file."""
         return self._read(frame.offset_bytes, frame.compressed_bytes)
 
+    def read_bytes(self, offset_bytes: int, length_bytes: int) -> bytes:
+        """Bytes of the tarball as they are."""
+        return seekable.read_at(self._stream, offset_bytes, length_bytes, str(self.path))
+
     def _read(self, offset_bytes: int, length_bytes: int) -> bytes:
         def medium() -> bytes:
-            return seekable.read_at(self._stream, offset_bytes, length_bytes, str(self.path))
+            return self.read_bytes(offset_bytes, length_bytes)
 
         return medium() if self._spool is None else self._spool.read(offset_bytes, length_bytes, medium)
 
     def read_tail(self) -> bytes:
         """The seek table's bytes."""
         length_bytes = seekable.table_size_bytes(len(self.frames))
-        return seekable.read_at(self._stream, self.size_bytes - length_bytes, length_bytes, str(self.path))
+        return self.read_bytes(self.size_bytes - length_bytes, length_bytes)
 
     def _content(self, member: Member) -> Iterator[bytes]:
         where = diagnose.place(self.index, self.path, member)
@@ -256,7 +277,7 @@ class Bundle:
             try:
                 return seekable.decompress(data, frame.length_bytes)
             except IntegrityError as error:
-                raise diagnose.damaged_frame(error, frame, where) from None
+                raise self.damaged(error, frame, where) from None
 
         if len(frames) == 1:
             yield bytes(seekable.cut(content(frames[0]), frames[0], start_bytes, length_bytes))
@@ -281,7 +302,7 @@ class Bundle:
         except MediumError:
             raise
         except IntegrityError as error:
-            raise diagnose.damaged_frame(error, frame, where) from None
+            raise self.damaged(error, frame, where) from None
         self._resting.append(reader)
 
     def long_frame(self, frame: Frame, passing: Callable[[bytes], None] = lambda _data: None) -> LongFrame:
@@ -295,8 +316,11 @@ class Bundle:
         return LongFrame(frame, read)
 
 
-def open_media_set(path: Path) -> Bundle:
-    """Opens a media set (its folder) or a tarball alone; the caller closes it."""
+def open_media_set(path: Path, further: Sequence[Path] = ()) -> Bundle:
+    """Opens a media set (its folder) or a tarball alone; the caller closes it.
+
+    Of a split one the parts are read where they are: in the folder, in ``further`` ones, and in those beside it.
+    """
     try:
         if (path / DELTA_NAME).is_file():
             raise InputError(
@@ -306,6 +330,8 @@ def open_media_set(path: Path) -> Bundle:
                 got=f"a folder with {DELTA_NAME}",
                 next_step=f"make it whole first:  {path}/install rebuild --base OLD_MEDIA_SET --out DIR",
             )
+        if path.is_dir() and (path / SUMS_NAME).is_file() and names_parts(sums := read_sums(path)):
+            return _open_parts(path, sums, further)
         tarball = _tarball_in(path) if path.is_dir() else path
     except OSError as error:
         raise MediumError.of(str(path), error) from None
@@ -327,6 +353,20 @@ def open_media_set(path: Path) -> Bundle:
         raise
 
 
+def _open_parts(folder: Path, sums: Mapping[str, Digest], further: Sequence[Path]) -> Bundle:
+    here = find_parts(folder, sums, further)
+    here.demand((1, here.set.data))  # the index is at the beginning of the tarball, the seek table at its end
+    joined = JoinedParts(here)
+    try:
+        return Bundle(joined, folder / (here.set.name + TARBALL_SUFFIX), folder)
+    except IntegrityError as error:
+        joined.close()
+        raise joined.advised(error) from None
+    except BaseException:
+        joined.close()
+        raise
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     """``1.10.0`` as numbers to compare by; what follows the first other character does not count."""
     match = re.match(r"\d+(?:\.\d+)*", version)
@@ -335,6 +375,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _tarball_in(folder: Path) -> Path:
     found = sorted(entry for entry in folder.iterdir() if entry.name.endswith(TARBALL_SUFFIX))
+    if not found and any(PART_NAME.fullmatch(entry.name) for entry in folder.iterdir()):
+        raise incomplete(folder, [SUMS_NAME])
     if len(found) != 1 and (folder / SUMS_NAME).exists():
         listed = [name for name in read_sums(folder) if name.endswith(TARBALL_SUFFIX)]
         if missing := [name for name in listed if folder / name not in found]:

@@ -207,13 +207,27 @@ class _FrameSource:
         return self._read(offset_bytes, length_bytes)
 
 
+class Positioned(io.RawIOBase):
+    """A file that is none of the kernel's: it is read at any place by itself, from any thread."""
+
+    def pread(self, length_bytes: int, offset_bytes: int) -> bytes:
+        """Up to ``length_bytes`` at ``offset_bytes``; ``b""`` at the end."""
+        raise NotImplementedError
+
+
+def _pread(stream: BinaryIO, length_bytes: int, offset_bytes: int) -> bytes:
+    if isinstance(stream, Positioned):
+        return stream.pread(length_bytes, offset_bytes)
+    return os.pread(stream.fileno(), length_bytes, offset_bytes)
+
+
 def read_at(stream: BinaryIO, offset_bytes: int, length_bytes: int, where: str) -> bytes:
     """Exactly ``length_bytes`` of an open file; usable from several threads. A short or failed read is named."""
     parts = []
     at_bytes = offset_bytes
     while at_bytes < offset_bytes + length_bytes:
         try:
-            part = os.pread(stream.fileno(), offset_bytes + length_bytes - at_bytes, at_bytes)
+            part = _pread(stream, offset_bytes + length_bytes - at_bytes, at_bytes)
         except OSError as error:
             place = f"{where}, bytes {at_bytes} to {offset_bytes + length_bytes - 1}"
             raise MediumError.of(place, error) from None

@@ -11,15 +11,17 @@ import contextlib
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from installer.bundle import diagnose, seekable
 from installer.bundle.digest import Digest
 from installer.bundle.errors import IntegrityError, MediumError
+from installer.bundle.joined import JoinedParts
 from installer.bundle.layout import END, INDEX_NAME, Member, piece_sizes
-from installer.bundle.ordered import SideDigest, ordered_map
+from installer.bundle.ordered import FileDigests, ordered_map
+from installer.bundle.parts import HEADER_BYTES
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle
 from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
@@ -90,41 +92,92 @@ def verify(
 
     ``progress`` is called with the number of bytes read since its last call.
     """
+    try:
+        return _verify(bundle, Portion.of(bundle, needed), jobs, progress)
+    except IntegrityError as error:
+        raise (bundle.joined.advised(error) if bundle.joined else error) from None
+
+
+def _verify(bundle: Bundle, portion: Portion, jobs: int, progress: Callable[[int], None]) -> Verified:
     sums = read_sums(bundle.folder) if bundle.folder else {}
     unexpected = _compare_names(bundle, bundle.folder, sums) if bundle.folder else ()
     if sums:
         _demand_identity(bundle, sums[INDEX_NAME])
+    holding = _holding(bundle)
     read_bytes = 0
     for name, digest in sums.items():
-        if bundle.folder and name != bundle.path.name:
+        if bundle.folder and name not in holding:
             read_bytes += _verify_file(bundle.folder / name, digest, progress)
-    portion = Portion.of(bundle, needed)
+    if bundle.joined:
+        read_bytes += _verify_parity(bundle.joined, portion, progress)
     got = _verify_tarball(bundle, portion, jobs, progress)
-    wanted = sums.get(bundle.path.name, got)
-    if portion.is_whole and got != wanted:
-        error = IntegrityError(
-            "the tarball is not the one that SHA256SUMS lists, although each of its members is whole",
-            where=str(bundle.path),
-            wanted=wanted,
-            got=got,
-            next_step=diagnose.COPY_AGAIN,
-        )
-        raise unlike(bundle.path.name, wanted, got, error, bundle.path.parent)
-    summed = set(sums) - (set() if portion.is_whole else {bundle.path.name})
+    for name, digest in got.items():
+        if digest != (wanted := sums.get(name, digest)):
+            raise _unlisted(bundle, name, wanted, digest)
+    summed = set(sums) - (set() if portion.is_whole else holding)
     read_bytes += portion.read_bytes(bundle)
     return Verified(bundle.identity, read_bytes, len(portion.members), tuple(sorted(summed)), unexpected)
 
 
+def _holding(bundle: Bundle) -> set[str]:
+    """The names of the files that the tarball is in, and its parity."""
+    if bundle.joined is None:
+        return {bundle.path.name}
+    return {bundle.joined.cut.file_name(number) for number in bundle.joined.cut.numbers}
+
+
+def _unlisted(bundle: Bundle, name: str, wanted: Digest, got: Digest) -> IntegrityError:
+    """The error for a tarball, or a part of it, that is another file although what is in it is whole."""
+    path = bundle.path.parent / name
+    if bundle.joined is not None:
+        path = next(
+            path for number, path in bundle.joined.here.paths.items() if bundle.joined.cut.file_name(number) == name
+        )
+    what = "the tarball" if bundle.joined is None else "the part"
+    error = IntegrityError(
+        f"{what} is not the one that {SUMS_NAME} lists, although each of its members is whole",
+        where=str(path),
+        wanted=wanted,
+        got=got,
+        next_step=diagnose.COPY_AGAIN,
+    )
+    return unlike(name, wanted, got, error, bundle.path.parent)
+
+
+def _verify_parity(joined: JoinedParts, portion: Portion, progress: Callable[[int], None]) -> int:
+    """Every part that is to be read must be here; of a whole set the parity parts are read now: how many bytes."""
+    cut, here = joined.cut, joined.here
+    if not portion.is_whole:
+        here.demand(joined.numbers((frame.offset_bytes, frame.compressed_bytes) for frame in portion.frames))
+        return 0
+    here.demand(cut.numbers)
+    read_bytes = 0
+    for number in cut.numbers:
+        joined.demand_size(number)
+        if cut.is_parity(number):
+            try:
+                read_bytes += _verify_file(here.paths[number], here.digest(number), progress)
+            except IntegrityError as error:
+                if not error.message.startswith(here.paths[number].name):
+                    raise
+                whole = HEADER_BYTES, cut.longest_bytes
+                raise joined.damaged(number, *whole, wanted=error.wanted, got=error.got) from None
+    return read_bytes
+
+
 def bytes_to_read(bundle: Bundle, needed: Collection[Digest] | None = None) -> int:
     """How much :func:`verify` is going to read."""
-    beside = 0
+    portion, beside = Portion.of(bundle, needed), 0
     if bundle.folder:
-        names = set(read_sums(bundle.folder)) - {bundle.path.name}
+        names = set(read_sums(bundle.folder)) - _holding(bundle)
         try:
             beside = sum(entry.stat().st_size for entry in bundle.folder.iterdir() if entry.name in names)
         except OSError as error:
             raise MediumError.of(str(bundle.folder), error) from None
-    return beside + Portion.of(bundle, needed).read_bytes(bundle)
+    if bundle.joined and portion.is_whole:
+        cut = bundle.joined.cut
+        beside += sum(cut.file_bytes(number) for number in cut.numbers if cut.is_parity(number))
+    return beside + portion.read_bytes(bundle)
 
 
 def _demand_identity(bundle: Bundle, wanted: Digest) -> None:
@@ -149,13 +202,14 @@ def _compare_names(bundle: Bundle, folder: Path, sums: dict[str, Digest]) -> tup
             got=bundle.path.name,
             next_step="give it that name again",
         )
-    demand_listed(sums, (INSTALL_NAME, tarball, INDEX_NAME), folder)
+    demand_listed(sums, (INSTALL_NAME, *sorted(_holding(bundle)), INDEX_NAME), folder)
     try:
         there = {entry.name for entry in folder.iterdir()}
     except OSError as error:
         raise MediumError.of(str(folder), error) from None
+    elsewhere = _holding(bundle) if bundle.joined else set()
     unexpected = tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
-    if missing := sorted(set(sums) - there):
+    if missing := sorted(set(sums) - there - elsewhere):
         raise incomplete(folder, missing, unexpected)
     return unexpected
 
@@ -181,13 +235,14 @@ def _verify_file(path: Path, wanted: Digest, progress: Callable[[int], None]) ->
     return size_bytes
 
 
-def _verify_tarball(bundle: Bundle, portion: Portion, jobs: int, progress: Callable[[int], None]) -> Digest:
-    """Every header, content and padding byte of ``portion``; returns the digest of the bytes read."""
-    with SideDigest() as whole:
+def _verify_tarball(
+    bundle: Bundle, portion: Portion, jobs: int, progress: Callable[[int], None]
+) -> Mapping[str, Digest]:
+    """Every header, content and padding byte of ``portion``; the digests of the files that were read whole."""
+    with FileDigests(_files_of(bundle) if portion.is_whole else ()) as whole:
 
         def passing(data: bytes) -> None:
-            if portion.is_whole:
-                whole.update(data)
+            whole.update(data)
             progress(len(data))
 
         with contextlib.closing(_pieces(bundle, portion.frames, jobs, passing)) as pieces:
@@ -204,14 +259,28 @@ def _verify_tarball(bundle: Bundle, portion: Portion, jobs: int, progress: Calla
             )
         if portion.is_whole:
             passing(bundle.read_tail())
-        return whole.digest()
+        return whole.digests()
+
+
+def _files_of(bundle: Bundle) -> Iterator[tuple[str, bytes, int]]:
+    """The files that the tarball is in, in order: name, what is before its bytes there, and how many it has."""
+    if bundle.joined is None:
+        yield bundle.path.name, b"", bundle.size_bytes
+        return
+    cut, paths = bundle.joined.cut, bundle.joined.here.paths
+    for number in range(1, cut.data + 1):
+        with paths[number].open("rb") as stream:
+            head = seekable.read_at(stream, 0, HEADER_BYTES, str(paths[number]))
+            yield cut.file_name(number), head, cut.length_bytes(number)
 
 
 class _DamagedFrameError(IntegrityError):
     """``frame`` cannot be decompressed; whose it is, only the one who asked for its bytes knows."""
 
     def __init__(self, error: IntegrityError, frame: Frame) -> None:
-        super().__init__(error.message, wanted=error.wanted, got=error.got)
+        super().__init__(
+            error.message, where=error.where, wanted=error.wanted, got=error.got, next_step=error.next_step
+        )
         self.frame = frame
 
 
@@ -255,7 +324,7 @@ def _end(bundle: Bundle, stream: _Stream) -> bytes:
     try:
         return stream.rest()
     except _DamagedFrameError as error:
-        raise diagnose.damaged_frame(error, error.frame, str(bundle.path)) from None
+        raise bundle.damaged(error, error.frame, str(bundle.path)) from None
 
 
 class _Stream:
@@ -289,7 +358,7 @@ def _verify_member(bundle: Bundle, member: Member, stream: _Stream) -> None:
         padding = b"".join(stream.take(len(member.padding)))
     except _DamagedFrameError as error:
         where = diagnose.place(bundle.index, bundle.path, member)
-        raise diagnose.damaged_frame(error, error.frame, where, member.digest) from None
+        raise bundle.damaged(error, error.frame, where, member.digest) from None
     got = f"sha256:{digest.hexdigest()}"
     if got != member.digest or header != member.header or padding != member.padding:
         bytes_differ = got != member.digest

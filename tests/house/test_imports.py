@@ -17,10 +17,10 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 # Who may import whom inside bundler: a module may import from ranks below its own, or its own rank.
 LAYERS = (
     {"cli", "__main__"},
-    {"catalogverbs", "deltaverbs", "explainverbs", "registryverbs", "storeverbs"},
+    {"catalogverbs", "deltaverbs", "explainverbs", "partverbs", "registryverbs", "storeverbs"},
     {"terminal"},
     {"build", "report", "explain_page", "explain_text", "explain_json", "bill"},
-    {"page_tables", "pulling", "transport"},
+    {"page_tables", "pulling", "split", "transport"},
     {"assemble", "cleaning", "delta", "fetch", "lookup"},
     {"kept", "payloads", "dense_layers", "sbom_cyclonedx", "sbom_spdx"},
     {"changes", "sbom"},
@@ -33,6 +33,7 @@ LAYERS = (
         "addons",
         "sources",
         "store",
+        "cutting",
         "measure",
         "launcher",
         "runtime",
