@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,9 +94,10 @@ def cut_for(tarball: Tarball, medium: Medium, percent: int, beside_bytes: int) -
     data = -(-tarball.size_bytes // payload_bytes)
     if percent:  # so many parts that one of them is about the share asked for, but none smaller than a block
         data = max(data, min(-(-100 // percent), -(-tarball.size_bytes // BLOCK_BYTES)))
+    ends = _frame_ends(tarball, payload_bytes)
     while data + _parity_of(data, percent) <= MOST_BLOCKS:
-        for starts in (_at_frames(tarball, data), _anywhere(tarball, data)):
-            if starts is not None and _longest(starts, tarball.size_bytes) <= payload_bytes:
+        for starts in (_evenly(tarball, data, ends), _filled(tarball, payload_bytes, ends)):
+            if len(starts) == data and _longest(starts, tarball.size_bytes) <= payload_bytes:
                 return _put_on_discs(tarball, starts, _parity_of(data, percent), medium, beside_bytes)
         data += 1
     raise _too_small(tarball, medium, percent, beside_bytes)
@@ -126,22 +128,27 @@ def _longest(starts: tuple[int, ...], size_bytes: int) -> int:
     return max(end - start for start, end in zip(starts, (*starts[1:], size_bytes), strict=True))
 
 
-def _anywhere(tarball: Tarball, data: int) -> tuple[int, ...]:
-    return tuple(tarball.size_bytes * number // data for number in range(data))
-
-
-def _at_frames(tarball: Tarball, data: int) -> tuple[int, ...] | None:
-    """Cuts between frames, so that stock tools read the parts one after the other; ``None`` where frames are long."""
-    if any(frame.is_long for frame in tarball.frames):
+def _frame_ends(tarball: Tarball, payload_bytes: int) -> list[int] | None:
+    """Where parts may begin, so that stock tools read them one after the other; ``None``, anywhere, for long frames."""
+    if any(frame.is_long or frame.compressed_bytes > payload_bytes // 2 for frame in tarball.frames):
         return None
-    ends = [frame.offset_bytes + frame.compressed_bytes for frame in tarball.frames]
-    starts, at = [0], 0
-    for wanted in _anywhere(tarball, data)[1:]:
-        while at < len(ends) and ends[at] < wanted:
-            at += 1
-        if at == len(ends) or ends[at] <= starts[-1] or ends[at] >= tarball.size_bytes:
-            return None
-        starts.append(ends[at])
+    return [frame.offset_bytes + frame.compressed_bytes for frame in tarball.frames]
+
+
+def _evenly(tarball: Tarball, data: int, ends: list[int] | None) -> tuple[int, ...]:
+    """Parts of about one length."""
+    wanted = [tarball.size_bytes * number // data for number in range(data)]
+    if ends is None:
+        return tuple(wanted)
+    found = (ends[min(bisect_left(ends, start), len(ends) - 1)] for start in wanted[1:])
+    return (0, *dict.fromkeys(found))
+
+
+def _filled(tarball: Tarball, payload_bytes: int, ends: list[int] | None) -> tuple[int, ...]:
+    """Parts as long as they may be, but for the last."""
+    starts = [0]
+    while ends is not None and starts[-1] + payload_bytes < tarball.size_bytes:
+        starts.append(ends[bisect_right(ends, starts[-1] + payload_bytes) - 1])
     return tuple(starts)
 
 

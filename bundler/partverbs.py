@@ -34,9 +34,7 @@ PARITY = click.option("--parity", metavar="PERCENT", help="Parity parts to repai
 @_MEDIA
 @_JSON
 @guarded
-def split(
-    *, folder: Path, medium: str, out: Path, parity: str | None, media: tuple[Path, ...], as_json: bool
-) -> None:
+def split(*, folder: Path, medium: str, out: Path, parity: str | None, media: tuple[Path, ...], as_json: bool) -> None:
     """Split a media set for media that are smaller than it, with parity if wanted.
 
     Every disc gets install, bundle.json, SHA256SUMS and its parts. Nothing has
