@@ -53,9 +53,7 @@ def parse_medium(text: str) -> Medium:
         return MEDIA[text.lower()]
     match = _SIZE.fullmatch(text)
     if match is None or not int(match[1]):
-        raise InputError(
-            "not a medium to split for", where=f"--split {text}"[:200], wanted=WANTED_SIZES, got=text[:100]
-        )
+        raise InputError("not a medium to split for", where=f"medium {text}"[:200], wanted=WANTED_SIZES, got=text[:100])
     return Medium(text, int(match[1]) * _UNITS[(match[2] or "").lower()])
 
 
@@ -160,9 +158,9 @@ def _too_small(tarball: Tarball, medium: Medium, percent: int, beside_bytes: int
     needed_bytes = (beside_bytes + part_bytes + _FIXED_BYTES) * _SHARE // (_SHARE - 1) + _SHARE
     return InputError(
         "the medium is too small for this bundle",
-        where=f"--split {medium.name}",
+        where=f"medium {medium.name}",
         wanted=f"at least {needed_bytes} bytes ({format_bytes(needed_bytes)}): {format_bytes(beside_bytes)} is on each,"
         f" and there are at most {MOST_BLOCKS} parts",
         got=f"{medium.disc_bytes} bytes",
-        next_step=f"name a larger medium: --split {-(-needed_bytes // 1000)}k",
+        next_step=f"name a larger medium: {-(-needed_bytes // 1000)}k",
     )

@@ -24,10 +24,11 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
     @click.option("--media", type=_FOLDER, multiple=True, metavar="DIR", help="A disc to copy from; may be repeated.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
     def copy_set(*, destination: Path, media: tuple[Path, ...], as_json: bool) -> None:
-        """Copy this media set to DIR: proven, and gone on with after an interruption.
+        """Copy this media set to a folder, disc by disc.
 
-        With one drive, mount each disc in turn and run this there. DIR is there
-        when all of it is.
+        Every file is proven; what was interrupted goes on when it is run again.
+        With one drive, mount each disc in turn and run this there. DIR gets its
+        name when all of it is whole.
         """
         from installer.bundle.copying import copy_media_set
         from installer.medium import media_folders
@@ -49,7 +50,7 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
     @click.option("--to", type=_FOLDER, metavar="DIR", help="Write the repaired parts there, as one more disc.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
     def repair_set(*, folder: Path | None, media: tuple[Path, ...], to: Path | None, as_json: bool) -> None:
-        """Make damaged or lost parts again from the others and the parity parts.
+        """Make damaged or lost parts again, from parity.
 
         Nothing is replaced before the new part is proven.
         """

@@ -31,7 +31,7 @@ PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tar\.zst\.p?[0-9]{3}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,50}")
 _SCHEMA = 1
 _TAG = b"airgap-bundle part\n"
-_HEADER_START = struct.pack("<II", 0x184D2A5A, HEADER_BYTES - 8) + _TAG
+HEADER_START = struct.pack("<II", 0x184D2A5A, HEADER_BYTES - 8) + _TAG
 _TABLE_MAGIC = 0x184D2A5B
 _CHECK_BYTES = 4
 _COPY_AGAIN = "copy the part again"
@@ -150,20 +150,20 @@ class PartSet:
             "number": number,
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
-        content = _HEADER_START + text + hashlib.sha256(text).hexdigest().encode("ascii") + b"\n"
+        content = HEADER_START + text + hashlib.sha256(text).hexdigest().encode("ascii") + b"\n"
         return content.ljust(HEADER_BYTES, b"\0")
 
 
 def is_part(head: bytes) -> bool:
     """Whether a file that begins with ``head`` says that it is a part."""
-    return head.startswith(_HEADER_START)
+    return head.startswith(HEADER_START)
 
 
 def parse_header(data: bytes, where: str) -> tuple[PartSet, int]:
     """The set a part is of and its number, from its first :data:`HEADER_BYTES`; :class:`FormatError` if damaged."""
     if not is_part(data):
         raise FormatError("not a part of a bundle", where=where, wanted=_TAG.decode().strip(), got=repr(data[8:27]))
-    text, _, rest = data[len(_HEADER_START) :].partition(b"\n")
+    text, _, rest = data[len(HEADER_START) :].partition(b"\n")
     if rest[:65] != hashlib.sha256(text + b"\n").hexdigest().encode("ascii") + b"\n":
         raise _damaged(where, "a header with its own checksum", "another checksum")
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -25,6 +26,8 @@ from installer.bundle.index import BundledFile, BundleIndex
 from installer.bundle.inventory import Inventory
 from installer.bundle.layout import Layout
 from installer.bundle.mediatypes import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST
+from installer.bundle.parts import HEADER_BYTES, parse_header, parse_table
+from installer.bundle.parts import HEADER_START as PART_START
 from installer.bundle.place import files_in
 from installer.bundle.placement import ROOTS, Placement
 from installer.bundle.platform import Platform
@@ -122,6 +125,20 @@ def manifest(data: bytes) -> None:
     dense.packed_manifest(data, data, {}, _WHERE)
 
 
+def part_header(data: bytes) -> None:
+    """A part's header as it is, and with the bytes as what its checksum speaks for; and the table behind parity."""
+    text = data.partition(b"\n")[0] + b"\n"
+    signed = PART_START + text + hashlib.sha256(text).hexdigest().encode() + b"\n"
+    for header in (data, signed.ljust(HEADER_BYTES, b"\0")):
+        with contextlib.suppress(OperatorError):
+            cut, number = parse_header(header, _WHERE)
+            assert cut.header(number) == header
+            assert cut.file_bytes(number) > 0 and cut.disc_of(number) <= cut.discs
+            assert sum(cut.length_bytes(other) for other in range(1, cut.data + 1)) == cut.tarball_bytes
+    with contextlib.suppress(OperatorError):
+        assert len(parse_table(data, len(data) // 4 - 10, _WHERE)) == len(data) // 4 - 10
+
+
 def reference(data: bytes) -> None:
     """An image reference, which reads back as itself."""
     found = Reference.parse(_text(data))
@@ -206,6 +223,7 @@ TARGETS: dict[str, Target] = {
     "long-frame": long_frame,
     "manifest": manifest,
     "patch": patches,
+    "part-header": part_header,
     "reference": reference,
     "rendered": rendered,
     "seek-table": seek_table,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from installer.bundle import copying
 from installer.bundle.copying import Copied, copy_media_set
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
 from installer.bundle.reader import open_media_set
@@ -130,15 +131,15 @@ def test_all_discs_at_once(discs: Discs, tmp_path: Path) -> None:
 
 def test_scratched_discs_are_repaired_at_the_end(discs: Discs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that cannot be read, and bytes that are wrong, one disc after another: parity makes them whole."""
-    real = copying.os.pread
+    real = os.pread
     bad = discs.path(1).stat().st_ino
 
     def pread(handle: int, size: int, at: int) -> bytes:
-        if copying.os.fstat(handle).st_ino == bad and at <= 20_000 < at + size:
+        if os.fstat(handle).st_ino == bad and at <= 20_000 < at + size:
             raise OSError(5, "Input/output error")
         return real(handle, size, at)
 
-    monkeypatch.setattr(copying.os, "pread", pread)
+    monkeypatch.setattr("installer.bundle.copying.os.pread", pread)
     discs.flip(3, 10)
     to = tmp_path / "srv"
     copied: Copied | None = None
@@ -201,12 +202,12 @@ def test_a_full_disk_is_said_before_and_while(source: Path, tmp_path: Path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(copying.os, "fsync", full)
+        patch.setattr("installer.bundle.copying.os.fsync", full)
         with pytest.raises(OperatorError, match="cannot be copied") as caught:
             copy_media_set(source, to)
     assert "goes on from here" in str(caught.value.next_step)
     with monkeypatch.context() as patch:
-        patch.setattr(copying.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(1, 1, 0))
+        patch.setattr("installer.bundle.copying.shutil.disk_usage", lambda _path: SimpleNamespace(free=0))
         with pytest.raises(InputError, match="not enough room"):
             copy_media_set(source, to)
     copy_media_set(source, to)
