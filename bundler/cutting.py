@@ -128,7 +128,7 @@ def _longest(starts: tuple[int, ...], size_bytes: int) -> int:
 
 def _frame_ends(tarball: Tarball, payload_bytes: int) -> list[int] | None:
     """Where parts may begin, so that stock tools read them one after the other; ``None``, anywhere, for long frames."""
-    if any(frame.is_long or frame.compressed_bytes > payload_bytes // 2 for frame in tarball.frames):
+    if any(frame.is_long or frame.compressed_bytes > payload_bytes for frame in tarball.frames):
         return None
     return [frame.offset_bytes + frame.compressed_bytes for frame in tarball.frames]
 
@@ -146,7 +146,10 @@ def _filled(tarball: Tarball, payload_bytes: int, ends: list[int] | None) -> tup
     """Parts as long as they may be, but for the last."""
     starts = [0]
     while ends is not None and starts[-1] + payload_bytes < tarball.size_bytes:
-        starts.append(ends[bisect_right(ends, starts[-1] + payload_bytes) - 1])
+        end = ends[bisect_right(ends, starts[-1] + payload_bytes) - 1]
+        if end == starts[-1]:  # the seek table alone is longer than a part
+            break
+        starts.append(end)
     return tuple(starts)
 
 

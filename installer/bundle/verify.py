@@ -271,7 +271,7 @@ def _files_of(bundle: Bundle) -> Iterator[tuple[str, bytes, int]]:
     for number in range(1, cut.data + 1):
         with paths[number].open("rb") as stream:
             head = seekable.read_at(stream, 0, HEADER_BYTES, str(paths[number]))
-            yield cut.file_name(number), head, cut.length_bytes(number)
+        yield cut.file_name(number), head, cut.length_bytes(number)
 
 
 class _DamagedFrameError(IntegrityError):
