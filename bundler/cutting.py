@@ -162,8 +162,8 @@ def _too_small(tarball: Tarball, medium: Medium, percent: int, beside_bytes: int
     return InputError(
         "the medium is too small for this bundle",
         where=f"medium {medium.name}",
-        wanted=f"at least {needed_bytes} bytes ({format_bytes(needed_bytes)}): {format_bytes(beside_bytes)} is on each,"
-        f" and there are at most {MOST_BLOCKS} parts",
+        wanted=f"at least {needed_bytes} bytes ({format_bytes(needed_bytes)}):\n"
+        f"{format_bytes(beside_bytes)} is on each, and there are at most {MOST_BLOCKS} parts",
         got=f"{medium.disc_bytes} bytes",
         next_step=f"name a larger medium: {-(-needed_bytes // 1000)}k",
     )

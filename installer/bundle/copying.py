@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from installer.bundle.digest import Digest
+from installer.bundle.durable import set_mode, sync_folder
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
 from installer.bundle.findparts import PartsHere, digest_of, find_parts, names_parts
-from installer.bundle.repair import repair, sync_folder
+from installer.bundle.repair import repair
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, incomplete, read_sums
 
 _CHUNK_BYTES = 1024 * 1024
@@ -227,7 +228,7 @@ class _Copying:
         kept = self._work / (name if is_whole else f"{name}{_DAMAGED}")
         partial.replace(kept)
         if is_whole:
-            kept.chmod(0o755 if name == INSTALL_NAME else 0o644)
+            set_mode(kept, 0o755 if name == INSTALL_NAME else 0o644)
             (self._work / f"{name}{_DAMAGED}").unlink(missing_ok=True)
         sync_folder(self._work)
 
@@ -276,7 +277,7 @@ class _Copying:
             where="\n".join(str(self._sources.get(name, self._work / name)) for name in names),
             wanted="bytes that have the listed digests",
             got="others, or bytes that cannot be read",
-            next_step="clean the disc or take another copy of it, and run the same command again;\n"
+            next_step="clean the disc or take another copy of it,\nand run the same command again;\n"
             f"what is whole is kept in {self._work}",
         )
 
@@ -285,7 +286,7 @@ class _Copying:
         for path in self._work.iterdir():
             if path.name not in self._sums and not path.name.startswith(SUMS_NAME):
                 path.unlink()
-        self._work.chmod(0o755)
+        set_mode(self._work, 0o755)
         sync_folder(self._work)
         self._work.rename(self._destination)
         sync_folder(self._destination.parent)

@@ -16,7 +16,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
 from installer.bundle.layout import INDEX_NAME
 from installer.bundle.parts import HEADER_BYTES, PART_NAME, PartSet, is_part, parse_header
-from installer.bundle.sums import SUMS_NAME, incomplete
+from installer.bundle.sums import SUMS_NAME, incomplete, unlike
 
 _CHUNK_BYTES = 1024 * 1024
 _MOST_NAMED = 4
@@ -62,8 +62,9 @@ class PartsHere:
             wanted=wanted,
             got="\n".join([f"{len(self.paths)} of {cut.total} parts", *self.foreign]),
             next_step=(
-                "mount it and name it with one more --media DIR; with one drive, copy each disc in turn:\n"
-                "./install copy DIR" + (f"\nif it is lost: {lost}" if lost else "")
+                "mount it, and name it with one more --media DIR;\n"
+                "with one drive, copy disc after disc:  ./install copy DIR"
+                + (f"\nif it is lost: {lost}" if lost else "")
             ),
         )
 
@@ -154,9 +155,16 @@ def _beside(folder: Path) -> Iterator[Path]:
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                yield path
+        try:
+            found = sorted(path for path in folder.iterdir() if path.is_file())
+        except OSError as error:
+            raise IntegrityError(
+                "a folder of the media set cannot be read",
+                where=str(folder),
+                got=error.strerror or str(error),
+                next_step="mount it again, or copy it to another medium",
+            ) from None
+        yield from found
 
 
 def _header_of(path: Path) -> tuple[PartSet, int] | None:
@@ -182,14 +190,15 @@ def _the_set(folder: Path, sums: Mapping[str, Digest], found: Iterable[PartSet])
         return fitting[0]
     if not others:
         raise incomplete(folder, sorted(listed))
-    other = others.most_common(1)[0][0]
-    raise IntegrityError(
+    other, wanted = others.most_common(1)[0][0], sums.get(INDEX_NAME)
+    error = IntegrityError(
         "the parts are of another set than the one that SHA256SUMS is of",
         where=str(folder),
-        wanted=f"{len(listed)} parts of identity {sums.get(INDEX_NAME, 'none')}",
+        wanted=f"{len(listed)} parts of identity {wanted or 'none'}",
         got=f"of {other.name}, {other.total} parts of identity {other.identity}",
-        next_step="put the parts and the SHA256SUMS of one set together; discs of one set have the same SHA256SUMS",
+        next_step="put the parts and the SHA256SUMS of one set together;\ndiscs of one set have the same SHA256SUMS",
     )
+    raise unlike(INDEX_NAME, wanted, other.identity, error, folder) if wanted not in (None, other.identity) else error
 
 
 def _chosen(paths: Sequence[Path], digest: Digest) -> Path:

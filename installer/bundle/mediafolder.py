@@ -13,16 +13,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from installer.bundle.durable import set_mode
 from installer.bundle.errors import IntegrityError
 
 
 def settle(folder: Path, modes: Mapping[str, int], mtime_seconds: int) -> None:
     """Fixed modes and times, and everything on the disk before the folder gets its name."""
     for path in sorted(folder.iterdir()):
-        path.chmod(modes.get(path.name, 0o644))
+        set_mode(path, modes.get(path.name, 0o644))
         os.utime(path, (mtime_seconds, mtime_seconds))
         _sync(path)
-    folder.chmod(0o755)
+    set_mode(folder, 0o755)
     os.utime(folder, (mtime_seconds, mtime_seconds))
     _sync(folder)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from installer.bundle.digest import Digest
+from installer.bundle.durable import set_mode, sync_folder
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
 from installer.bundle.findparts import PartsHere, find_parts, names_parts
 from installer.bundle.galois import decoded
@@ -196,7 +197,7 @@ def _demand_repairable(here: PartsHere, found: Finding) -> None:
         wanted=f"at most {cut.parity} bad parts there, as there are {cut.parity} parity parts",
         got=f"{len(bad)} bad parts: {len(bad) - cut.parity} more must be whole",
         next_step=(
-            "add the discs that are not here with --media DIR, or copy one of these parts again"
+            "add the discs that are not here with --media DIR,\nor copy one of these parts again"
             if lost
             else "copy one of these parts again from another medium, then repair"
         ),
@@ -317,7 +318,7 @@ class _Writing:
     def name(self) -> None:
         """Gives the new files their names; what had them goes now."""
         for number, fresh in self._fresh.items():
-            fresh.chmod(0o644)
+            set_mode(fresh, 0o644)
             fresh.replace(self._places[number])
             sync_folder(self._places[number].parent)
 
@@ -332,15 +333,6 @@ def copy_beside(folder: Path, to: Path, here: PartsHere) -> None:
                 shutil.copyfileobj(original, copy, BLOCK_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
-            fresh.chmod(0o755 if source.name == INSTALL_NAME else 0o644)
+            set_mode(fresh, 0o755 if source.name == INSTALL_NAME else 0o644)
             fresh.replace(to / source.name)
     sync_folder(to)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -212,3 +212,13 @@ def test_a_full_disk_is_said_before_and_while(source: Path, tmp_path: Path, monk
             copy_media_set(source, to)
     copy_media_set(source, to)
     assert contents(to) == contents(source)
+
+
+def test_a_stick_without_modes_takes_a_copy(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT refuses every mode but its mount's."""
+
+    def refused(_path: Path, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    assert contents(copy_media_set(source, tmp_path / "stick").folder) == contents(source)

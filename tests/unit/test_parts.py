@@ -384,3 +384,36 @@ def test_a_damaged_tarball_is_not_split(discs_made: tuple[Path, Discs], tmp_path
 
 def test_a_block_is_a_mebibyte() -> None:
     assert BLOCK_BYTES == 1024 * 1024
+
+
+def test_a_damaged_list_is_told_from_a_foreign_one(discs: Discs) -> None:
+    """A bit of the index's digest in SHA256SUMS: the parts are right, and the list is not."""
+    path = discs.folders[0] / "SHA256SUMS"
+    lines = path.read_text().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.endswith("  bundle.json\n"))
+    lines[at] = ("1" if lines[at][0] == "0" else "0") + lines[at][1:]
+    path.write_text("".join(lines))
+    with pytest.raises(IntegrityError, match="SHA256SUMS is damaged"):
+        open_media_set(discs.folders[0], discs.folders[1:])
+
+
+def test_a_folder_that_cannot_be_listed_is_named(discs: Discs, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == discs.folders[1]:
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(IntegrityError, match="cannot be read") as caught:
+        open_media_set(discs.folders[0], discs.folders[1:])
+    assert caught.value.where == str(discs.folders[1])
+
+
+def test_every_answer_fits_a_serial_console(discs: Discs) -> None:
+    """But for paths, no line is longer than 80 columns."""
+    with pytest.raises(IntegrityError) as caught:
+        open_media_set(discs.folders[0])
+    for line in caught.value.lines():
+        assert len(line) <= 80 or "/" in line.split()[0] or str(discs.folders[0]) in line, line
