@@ -18,14 +18,14 @@ from typing import BinaryIO
 from installer.bundle.digest import Digest
 from installer.bundle.durable import set_mode, sync_folder
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
-from installer.bundle.findparts import PartsHere, digest_of, find_parts, names_parts
+from installer.bundle.findparts import PARTIAL, PartsHere, digest_of, find_parts, names_parts
 from installer.bundle.repair import repair
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, incomplete, read_sums
 
 _CHUNK_BYTES = 1024 * 1024
 _LEAST_READ_BYTES = 32 * 1024
 """What a DVD corrects at once: of a chunk that cannot be read, as much as one of these is given up."""
-_PARTIAL, _DAMAGED = ".partial", ".damaged"
+_DAMAGED = ".damaged"
 
 Advance = Callable[[int], object]
 
@@ -148,7 +148,7 @@ def _begun(work: Path, folder: Path) -> Iterator[Path]:
                 next_step="finish that one, or remove this folder, or name another one",
             )
         for source in sorted(folder.glob(f"{SUMS_NAME}*")):
-            fresh = work / f"{source.name}{_PARTIAL}"
+            fresh = work / f"{source.name}{PARTIAL}"
             fresh.write_bytes(source.read_bytes())
             fresh.replace(work / source.name)
         yield work
@@ -195,7 +195,7 @@ class _Copying:
         return Copied(self._destination, self._copied_bytes, self._kept_bytes, repaired)
 
     def _demand_room(self, names: Sequence[str]) -> None:
-        begun_bytes = sum(_size(self._work / f"{name}{_PARTIAL}") for name in names)
+        begun_bytes = sum(_size(self._work / f"{name}{PARTIAL}") for name in names)
         needed_bytes = sum(_size(self._sources[name]) for name in names) - begun_bytes
         free_bytes = shutil.disk_usage(self._work).free
         if needed_bytes > free_bytes:
@@ -209,7 +209,7 @@ class _Copying:
 
     def _copy(self, name: str, advance: Advance) -> None:
         """Copies one file, going on with a partial one whose bytes agree; what is not whole then is set aside."""
-        source, partial = self._sources[name], self._work / f"{name}{_PARTIAL}"
+        source, partial = self._sources[name], self._work / f"{name}{PARTIAL}"
         handle = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
         with source.open("rb") as original, os.fdopen(handle, "r+b", buffering=0) as copy:
             size_bytes = _size(source)
@@ -262,7 +262,7 @@ class _Copying:
         if cut.discs > 1 and discs:
             next_step = f"mount disc {discs[0]} and run there:  {next_step}"
         if len(missing) <= cut.parity:
-            next_step += f"\nor, if it is lost:  ./install repair {self._work}"
+            next_step += f"\nor, if it is lost:  ./install repair {self._work}\nand the same command again"
         return IntegrityError(
             "the copy is not complete yet",
             where=str(self._work),

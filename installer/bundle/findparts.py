@@ -18,6 +18,8 @@ from installer.bundle.layout import INDEX_NAME
 from installer.bundle.parts import HEADER_BYTES, PART_NAME, PartSet, is_part, parse_header
 from installer.bundle.sums import SUMS_NAME, incomplete, unlike
 
+PARTIAL, REPAIRING = ".partial", ".repairing"
+"""How names end of files that are being written; nothing is to be had from what an interruption left of them."""
 _CHUNK_BYTES = 1024 * 1024
 _MOST_NAMED = 4
 
@@ -157,6 +159,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         try:
             found = sorted(path for path in folder.iterdir() if path.is_file())
+            found = [path for path in found if path.suffix not in (PARTIAL, REPAIRING)]
         except OSError as error:
             raise IntegrityError(
                 "a folder of the media set cannot be read",

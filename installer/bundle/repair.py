@@ -19,14 +19,13 @@ from typing import BinaryIO
 from installer.bundle.digest import Digest
 from installer.bundle.durable import set_mode, sync_folder
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
-from installer.bundle.findparts import PartsHere, find_parts, names_parts
+from installer.bundle.findparts import REPAIRING, PartsHere, find_parts, names_parts
 from installer.bundle.galois import decoded
 from installer.bundle.joined import read_checks
 from installer.bundle.parts import BLOCK_BYTES, HEADER_BYTES, PART_NAME, PartSet, table
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums
 
 _SLICE_BYTES = 256 * 1024
-_SUFFIX = ".repairing"
 
 Advance = Callable[[int], object]
 
@@ -207,7 +206,7 @@ def _demand_repairable(here: PartsHere, found: Finding) -> None:
 def _place(here: PartsHere, number: int, folder: Path, to: Path | None) -> Path:
     if to is not None:
         return to / here.set.file_name(number)
-    return here.paths.get(number, folder / here.set.file_name(number))
+    return here.paths.get(number, folder / "lost").with_name(here.set.file_name(number))
 
 
 def _demand_room(target: Path, size_bytes: int) -> None:
@@ -227,7 +226,7 @@ class _Writing:
 
     def __init__(self, here: PartsHere, found: Finding, places: dict[int, Path]) -> None:
         self._here, self._cut, self._found, self._places = here, here.set, found, places
-        self._fresh = {number: path.with_name(path.name + _SUFFIX) for number, path in places.items()}
+        self._fresh = {number: path.with_name(path.name + REPAIRING) for number, path in places.items()}
         self._opened = contextlib.ExitStack()
         self._out: dict[int, BinaryIO] = {}
         self._sources: dict[int, BinaryIO] = {}
@@ -320,6 +319,9 @@ class _Writing:
         for number, fresh in self._fresh.items():
             set_mode(fresh, 0o644)
             fresh.replace(self._places[number])
+            old = self._here.paths.get(number, self._places[number])
+            if old.parent == self._places[number].parent and old != self._places[number]:
+                old.unlink()  # the damaged one, under another name
             sync_folder(self._places[number].parent)
 
 
@@ -328,7 +330,7 @@ def copy_beside(folder: Path, to: Path, here: PartsHere) -> None:
     for source in sorted(folder.iterdir()):
         is_listed = source.name in here.sums and not PART_NAME.fullmatch(source.name)
         if source.is_file() and (is_listed or source.name.startswith(SUMS_NAME)):
-            fresh = to / f"{source.name}{_SUFFIX}"
+            fresh = to / f"{source.name}{REPAIRING}"
             with source.open("rb") as original, fresh.open("wb") as copy:
                 shutil.copyfileobj(original, copy, BLOCK_BYTES)
                 copy.flush()

@@ -13,6 +13,7 @@ import pytest
 from installer.bundle.copying import Copied, copy_media_set
 from installer.bundle.errors import InputError, IntegrityError, OperatorError
 from installer.bundle.reader import open_media_set
+from installer.bundle.repair import repair
 from installer.bundle.verify import verify
 from tests.fakes.splits import BLOCK_BYTES, Discs, small_blocks, split, whole_set
 
@@ -222,3 +223,38 @@ def test_a_stick_without_modes_takes_a_copy(source: Path, tmp_path: Path, monkey
 
     monkeypatch.setattr(Path, "chmod", refused)
     assert contents(copy_media_set(source, tmp_path / "stick").folder) == contents(source)
+
+
+def test_a_copy_is_finished_without_a_lost_disc(discs: Discs, tmp_path: Path) -> None:
+    """What the refusal says is done: the parts of the lost disc are made again, and the same command ends the copy."""
+    to = tmp_path / "srv"
+    assert discs.cut.on_disc <= discs.cut.parity
+    for folder in discs.folders[1:]:
+        with pytest.raises(IntegrityError, match="not complete yet") as caught:
+            copy_media_set(folder, to)
+    work = tmp_path / ".srv.copying"
+    assert f"if it is lost:  ./install repair {work}\nand the same command again" in str(caught.value.next_step)
+    for left in (".partial", ".repairing"):
+        (work / f"{discs.cut.file_name(1)}{left}").write_bytes(discs.path(1).read_bytes()[:9000])
+    repair(work, (), None)
+    copied = copy_media_set(discs.folders[1], to)
+    assert copied.copied_bytes == 0
+    with open_media_set(to) as bundle:
+        assert verify(bundle).unexpected == ()
+
+
+def test_a_damaged_part_of_a_begun_copy_is_repaired_under_its_name(discs: Discs, tmp_path: Path) -> None:
+    to = tmp_path / "srv"
+    discs.flip(2, 3)
+    last = discs.folders[-1]
+    for folder in discs.folders[:-1]:
+        with pytest.raises(IntegrityError, match="not complete yet"):
+            copy_media_set(folder, to)
+    work = tmp_path / ".srv.copying"
+    name = discs.cut.file_name(2)
+    assert (work / f"{name}.damaged").exists()
+    repair(work, (last,), None)
+    assert (work / name).exists() and not (work / f"{name}.damaged").exists()
+    copy_media_set(last, to)
+    with open_media_set(to) as bundle:
+        assert verify(bundle).unexpected == ()
