@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +188,23 @@ def test_a_lost_disc_is_made_again(images: list[Path], tmp_path: Path) -> None:
         assert made_again.paths
         with open_media_set(folders[0], [folders[1], tmp_path / "fresh"]) as bundle:
             assert verify(bundle).members
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """A set of 32 MB in ten parts of one block after the other is split and repaired within a few slices of each."""
+    parts = small_parts(large_bytes=16_000_000, platforms=(AMD64, ARM64))
+    sizes = UnpackedSizes(tmp_path / "sizes")
+    folder = assemble(parts.lock((AMD64, ARM64)), parts.store, b"#!/bin/sh\n", tmp_path, sizes=sizes, jobs=1).folder
+    tracemalloc.start()
+    try:
+        made = split_media_set(folder, tmp_path, parse_medium("fat32"), 10, progress=lambda _total: lambda _read: None)
+        (made.folder / made.cut.file_name(3)).unlink()
+        tracemalloc.reset_peak()
+        begun_bytes, _ = tracemalloc.get_traced_memory()
+        assert repair(made.folder, (), None).blocks == made.cut.blocks
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (made.cut.data, made.cut.parity) == (10, 1)
+    assert made.cut.tarball_bytes > 30_000_000
+    assert peak_bytes - begun_bytes < 10_000_000
