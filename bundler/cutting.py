@@ -95,8 +95,8 @@ def cut_for(tarball: Tarball, medium: Medium, percent: int, beside_bytes: int) -
     ends = _frame_ends(tarball, payload_bytes)
     while data + _parity_of(data, percent) <= MOST_BLOCKS:
         for starts in (_evenly(tarball, data, ends), _filled(tarball, payload_bytes, ends)):
-            if len(starts) == data and _longest(starts, tarball.size_bytes) <= payload_bytes:
-                return _put_on_discs(tarball, starts, _parity_of(data, percent), medium, beside_bytes)
+            if _longest(starts, tarball.size_bytes) <= payload_bytes:  # fewer than asked for where frames are long
+                return _put_on_discs(tarball, starts, _parity_of(len(starts), percent), medium, beside_bytes)
         data += 1
     raise _too_small(tarball, medium, percent, beside_bytes)
 
@@ -130,7 +130,7 @@ def _frame_ends(tarball: Tarball, payload_bytes: int) -> list[int] | None:
     """Where parts may begin, so that stock tools read them one after the other; ``None``, anywhere, for long frames."""
     if any(frame.is_long or frame.compressed_bytes > payload_bytes for frame in tarball.frames):
         return None
-    return [frame.offset_bytes + frame.compressed_bytes for frame in tarball.frames]
+    return [frame.offset_bytes for frame in tarball.frames[1:]] or None  # no part is the seek table alone
 
 
 def _evenly(tarball: Tarball, data: int, ends: list[int] | None) -> tuple[int, ...]:

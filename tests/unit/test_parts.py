@@ -181,6 +181,13 @@ def test_a_tenth_of_parity_is_about_a_tenth() -> None:
     assert (cut.data, cut.parity) == (10, 1)
 
 
+def test_a_small_set_of_long_frames_has_fewer_parts() -> None:
+    cut = cut_for(tarball(32_000_000, 4_000_000), parse_medium("fat32"), 10, 0)
+    assert (cut.data, cut.parity) == (8, 1)
+    cut = cut_for(tarball(4_000_000, 4_000_000), parse_medium("fat32"), 10, 0)
+    assert cut.parity == 1
+
+
 def test_long_frames_are_cut_anywhere() -> None:
     long = [Frame(0, 5_000_000, 0, seekable.MAXIMUM_SMALL_BYTES + 1)]
     cut = cut_for(Tarball("k8s", IDENTITY, 5_000_500, Digest.of(b"t"), long), Medium("x", 2_000_000), 0, 1000)
