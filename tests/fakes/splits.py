@@ -15,6 +15,7 @@ from bundler.split import SplitSet, split_media_set
 from installer.bundle import layout, seekable
 from installer.bundle.parts import HEADER_BYTES, PartSet
 from installer.bundle.reader import open_media_set
+from installer.bundle.sums import SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import Verified, verify
 from tests.fakes.images import AMD64, ARM64, small_parts
 
@@ -42,7 +43,12 @@ def whole_set(root: Path, layers: str = "registry") -> Path:
     """A media set for two platforms, not split; its folder."""
     made = small_parts(large_bytes=90_000, platforms=(AMD64, ARM64))
     lock = replace(made.lock((AMD64, ARM64)), layers=layers)
-    return assemble(lock, made.store, INSTALL, root, sizes=UnpackedSizes(root / "sizes"), jobs=1).folder
+    folder = assemble(lock, made.store, INSTALL, root, sizes=UnpackedSizes(root / "sizes"), jobs=1).folder
+    kept = {name: digest for name, digest in read_sums(folder).items() if not name.startswith("sbom.")}
+    for path in folder.glob("sbom.*"):  # larger than these discs; a media set may have them or not
+        path.unlink()
+    (folder / SUMS_NAME).write_text(sums_text(kept))
+    return folder
 
 
 def split(source: Path, out: Path, disc_bytes: int | None, percent: int) -> SplitSet:
