@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from installer.bundle.mediafolder import only_writer, partial_folder, remove_leftovers, replace_folder, settle
 from bundler.cutting import Medium, Tarball, cut_for
 from bundler.errors import InputError, IntegrityError
 from bundler.room import Need, demand_room, demand_writable, write_error
 from installer.bundle.digest import Digest
 from installer.bundle.findparts import names_parts
 from installer.bundle.galois import encoded
+from installer.bundle.mediafolder import only_writer, partial_folder, remove_leftovers, replace_folder, settle
 from installer.bundle.parts import BLOCK_BYTES, PART_NAME, PartSet, table
 from installer.bundle.reader import Bundle, open_media_set
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
