@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bundler import sbom_cyclonedx, sbom_spdx
 from bundler.contents import Contents
@@ -20,6 +20,7 @@ from bundler.lockfile import Lock
 from bundler.measure import UnpackedSizes
 from bundler.records import write_whole
 from bundler.room import Need, demand_room, write_error
+from bundler.signing import SIGNERS_SUFFIX, settle_signatures, signatures_of
 from installer.bundle import mediatypes
 from installer.bundle.descriptor import Descriptor
 from installer.bundle.digest import Digest
@@ -36,8 +37,13 @@ from installer.bundle.mediafolder import (
 from installer.bundle.pack import BlobSource, write_tarball
 from installer.bundle.reader import TARBALL_SUFFIX, open_media_set
 from installer.bundle.regularfile import read_regular
-from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, read_sums, sums_text
+from installer.bundle.signatures import Signed
+from installer.bundle.signer import signers_text
+from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, is_signature, read_sums, sums_text
 from installer.bundle.verify import verify
+
+if TYPE_CHECKING:
+    from bundler.signkey import SigningKey
 
 MINIMUM_INSTALLER = "0.1.0"
 """The oldest installer that reads what is written here; raised when the format or its meaning changes."""
@@ -55,7 +61,7 @@ last proven, or every byte was read."""
 
 @dataclass(frozen=True)
 class MediaSet:
-    """A finished media set; ``kept`` is ``""`` where it was written just now."""
+    """A finished media set; ``kept`` is ``""`` where it was written just now, and ``signed`` says by whom."""
 
     folder: Path
     tarball: Path
@@ -63,6 +69,7 @@ class MediaSet:
     identity: Digest
     size_bytes: int
     kept: Kept
+    signed: tuple[Signed, ...] = ()
 
 
 def index_of(
@@ -112,6 +119,7 @@ def assemble(
     *,
     sizes: UnpackedSizes,
     records: KeptRecords | None = None,
+    key: SigningKey | None = None,
     jobs: int,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> MediaSet:
@@ -119,10 +127,11 @@ def assemble(
 
     A media set of that name that is already the wanted one is proven and kept; another one is replaced at the end.
     With ``records`` the bytes of a tarball that nobody has touched since they were proven are not read again.
-    ``progress`` gets the uncompressed bytes done since its last call.
+    It is signed with ``key``, one that is kept anew if need be; without a key it is not signed. ``progress`` gets the
+    uncompressed bytes done since its last call.
     """
     index = index_of(lock, blobs, sizes, jobs=jobs)
-    return write_media_set(lock, index, blobs, install, out, records=records, jobs=jobs, progress=progress)
+    return write_media_set(lock, index, blobs, install, out, records=records, key=key, jobs=jobs, progress=progress)
 
 
 def write_media_set(
@@ -133,6 +142,7 @@ def write_media_set(
     out: Path,
     *,
     records: KeptRecords | None = None,
+    key: SigningKey | None = None,
     jobs: int,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> MediaSet:
@@ -146,11 +156,14 @@ def write_media_set(
             remove_leftovers(out, lock.name)
             lock_path = _write_lock(lock, out)
             beside = _beside(lock, index, install)
+            _write_signer(lock, out, key)
             if kept := _proven(folder, index, beside, records):
+                hidden = out / f"{partial_prefix(lock.name)}signature"
+                settle_signatures(folder, key, partial=hidden, mtime_seconds=index.created_seconds)
                 return _media_set(folder, lock_path, index, kept)
             demand_room([output_need(lock, out, len(install))])
             with partial_folder(out, lock.name) as partial:
-                digest = _write_folder(partial, index, blobs, beside, jobs=jobs, progress=progress)
+                digest = _write_folder(partial, index, blobs, beside, key, jobs=jobs, progress=progress)
                 replace_folder(folder, partial)
             media_set = _media_set(folder, lock_path, index, "")
             if records is not None:
@@ -183,13 +196,23 @@ def _beside(lock: Lock, index: BundleIndex, install: bytes) -> dict[str, bytes]:
 def _media_set(folder: Path, lock_path: Path, index: BundleIndex, kept: Kept) -> MediaSet:
     size_bytes = sum(entry.stat().st_size for entry in folder.iterdir())
     tarball = folder / (index.name + TARBALL_SUFFIX)
-    return MediaSet(folder, tarball, lock_path, Digest.of(index.to_bytes()), size_bytes, kept)
+    return MediaSet(folder, tarball, lock_path, Digest.of(index.to_bytes()), size_bytes, kept, signatures_of(folder))
 
 
 def _write_lock(lock: Lock, out: Path) -> Path:
     path = out / (lock.name + LOCK_SUFFIX)
     write_whole(path, lock.to_bytes(), partial=out / f"{partial_prefix(lock.name)}lock")
     return path
+
+
+def _write_signer(lock: Lock, out: Path, key: SigningKey | None) -> None:
+    """What a site must know to check the signature, beside the media set as the lock is: it does not travel with it."""
+    path = out / (lock.name + SIGNERS_SUFFIX)
+    if key is None:
+        path.unlink(missing_ok=True)
+    else:
+        partial = out / f"{partial_prefix(lock.name)}signers"
+        write_whole(path, signers_text([key.signer]).encode("ascii"), partial=partial)
 
 
 def _proven(folder: Path, index: BundleIndex, beside: Mapping[str, bytes], records: KeptRecords | None) -> Kept:
@@ -217,7 +240,7 @@ def _proven(folder: Path, index: BundleIndex, beside: Mapping[str, bytes], recor
 def _digest_listed(folder: Path, tarball: str, beside: Mapping[str, bytes]) -> Digest | None:
     """The tarball's digest by ``SHA256SUMS``, if the folder holds and lists what a build writes, and nothing else."""
     sums = read_sums(folder)
-    names = {entry.name for entry in folder.iterdir()} - {SIGNATURE_NAME}
+    names = {entry.name for entry in folder.iterdir() if not is_signature(entry.name)}
     listed = {name: digest for name, digest in sums.items() if name != tarball}
     wanted = {name: Digest.of(content) for name, content in beside.items()}
     if names != {tarball, SUMS_NAME, *beside} or listed != wanted:
@@ -230,6 +253,7 @@ def _write_folder(
     index: BundleIndex,
     blobs: BlobSource,
     beside: Mapping[str, bytes],
+    key: SigningKey | None,
     *,
     jobs: int,
     progress: Callable[[int], None],
@@ -241,6 +265,9 @@ def _write_folder(
     for name, content in beside.items():
         (folder / name).write_bytes(content)
     sums = {tarball: packed.digest} | {name: Digest.of(content) for name, content in beside.items()}
-    (folder / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
+    text = sums_text(sums).encode("ascii")
+    (folder / SUMS_NAME).write_bytes(text)
+    if key is not None:
+        (folder / SIGNATURE_NAME).write_bytes(key.signature_of(text))
     settle(folder, {INSTALL_NAME: 0o755}, index.created_seconds)
     return packed.digest

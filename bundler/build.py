@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from platform import python_version
+from typing import TYPE_CHECKING
 
 import zstandard
 
@@ -46,6 +47,9 @@ from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reader import open_media_set
 from installer.bundle.regularfile import read_regular
 from installer.bundle.verify import Verified, bytes_to_read, verify
+
+if TYPE_CHECKING:
+    from bundler.signkey import SigningKey
 
 _INSTALLER_BYTES = 500_000
 """About what this installer adds to a runtime."""
@@ -138,8 +142,8 @@ class Builder:
         rate, is_dense = known_rate(self._store), lock.layers == "dense"
         return forecast(lock.blobs, plan.missing_bytes, rate, is_dense=is_dense)
 
-    def build(self, lock: Lock, out: Path) -> Built:
-        """Fetches what the store lacks and writes the media set below ``out``."""
+    def build(self, lock: Lock, out: Path, key: SigningKey | None = None) -> Built:
+        """Fetches what the store lacks and writes the media set below ``out``, signed with ``key`` if there is one."""
         began = time.monotonic()
         self._demand_same_packing(lock)
         if lock.zstd != ZSTD:
@@ -170,6 +174,7 @@ class Builder:
                 install,
                 out,
                 records=KeptRecords(self._store.root / "kept"),
+                key=key,
                 jobs=self._request.jobs,
                 progress=task.advance,
             )

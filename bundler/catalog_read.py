@@ -38,6 +38,7 @@ from installer.bundle.placement import Placement
 from installer.bundle.platform import ARCHITECTURES, Platform
 from installer.bundle.reference import Reference
 from installer.bundle.roles import read_roles
+from installer.bundle.source import Proof
 from installer.bundle.strict import Fields
 
 SCHEMA = 1
@@ -137,7 +138,16 @@ def _template(fields: Fields, below: FileTemplate | None) -> FileTemplate:
     if below and not any(key in fields for key in ("url", "roles", "placement")):
         return below
     url = _url(fields, templated=True)
-    return FileTemplate(url, read_roles(fields), Placement.read(fields.mapping("placement")))
+    proof = _proof(fields.mapping("proof")) if "proof" in fields else None
+    return FileTemplate(url, read_roles(fields), Placement.read(fields.mapping("placement")), proof)
+
+
+def _proof(fields: Fields) -> Proof:
+    """Where upstream says what a file is; both are templates as the file's own URL is."""
+    signature = _url(fields, "signature", templated=True) if "signature" in fields else ""
+    proof = Proof(_url(fields, "checksum", templated=True), signature)
+    fields.finish()
+    return proof
 
 
 def _choice(name: str, fields: Fields, layer: Layer) -> ComponentChoice:
@@ -250,10 +260,10 @@ def _sha256(fields: Fields, key: str) -> Digest:
     return fields.parsed(key, Digest.from_hex) or _NO_DIGEST
 
 
-def _url(fields: Fields, *, templated: bool = False) -> str:
-    url: str = fields.text("url")
+def _url(fields: Fields, key: str = "url", *, templated: bool = False) -> str:
+    url: str = fields.text(key)
     filled = url.replace("{version}", "").replace("{arch}", "") if templated else url
     if not url.startswith(("https://", "http://")) or "{" in filled or "}" in filled:
         placeholders = ", perhaps with {version} and {arch}" if templated else ""
-        fields.note("url", f"wanted an http(s) URL{placeholders}, got {url!r}")
+        fields.note(key, f"wanted an http(s) URL{placeholders}, got {url!r}")
     return url

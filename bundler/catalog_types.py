@@ -11,7 +11,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.placement import Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
-from installer.bundle.source import Source
+from installer.bundle.source import Proof, Source
 
 BINARIES = ("kubeadm", "kubectl", "kubelet")
 KUBEADM_APIS = ("v1beta3", "v1beta4")
@@ -28,9 +28,9 @@ class Layer:
     name: str
     trust: str
 
-    def source(self, origin: str) -> Source:
-        """The source of something this catalogue says is at ``origin``."""
-        return Source(origin, self.trust, self.name)
+    def source(self, origin: str, proof: Proof | None = None) -> Source:
+        """The source of something this catalogue says is at ``origin``; upstream has proven only what is upstream's."""
+        return Source(origin, self.trust, self.name, proof if self.trust == "upstream" else None)
 
 
 BUILT_IN = Layer("built-in", "upstream")
@@ -66,6 +66,7 @@ class FileTemplate:
     url: str
     roles: tuple[str, ...]
     placement: Placement
+    proof: Proof | None = None
 
     def file(self, component: str, version: str, platform: Platform, digest: Digest, layer: Layer) -> ReleaseFile:
         """The file for one version and platform."""
@@ -75,7 +76,9 @@ class FileTemplate:
 
         members = {fill(member): fill(target) for member, target in self.placement.members.items()}
         placement = replace(self.placement, members=members)
-        return ReleaseFile(component, version, platform, digest, self.roles, placement, layer.source(fill(self.url)))
+        proof = Proof(fill(self.proof.checksum), fill(self.proof.signature)) if self.proof else None
+        source = layer.source(fill(self.url), proof)
+        return ReleaseFile(component, version, platform, digest, self.roles, placement, source)
 
 
 @dataclass(frozen=True)

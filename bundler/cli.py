@@ -19,10 +19,12 @@ from bundler.catalogverbs import catalog_verbs
 from bundler.deltaverbs import delta, demand_base, write_delta
 from bundler.errors import InputError
 from bundler.explainverbs import EXPLAIN_VERBS
+from bundler.keyverbs import chosen_key, key_verbs, sign, sign_options
 from bundler.partverbs import PARITY, PART_VERBS, bars, split_lines
 from bundler.registryverbs import pull, push
 from bundler.storeverbs import store_verbs
 from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
+from installer.bundle.sums import MOST_SIGNATURES
 
 if TYPE_CHECKING:
     from bundler.cutting import Medium
@@ -92,6 +94,7 @@ def _request_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--split", metavar="MEDIUM",
               help="Also write it in parts for dvd, bd, fat32, or media of a size: 8G, 700M.")  # fmt: skip
 @PARITY
+@sign_options
 @click.option("--plan", is_flag=True, help="Only say what would be fetched and written, and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object; goes with --plan.")
 @guarded
@@ -102,6 +105,8 @@ def build(
     base: Path | None,
     split: str | None,
     parity: str | None,
+    sign_key: Path | None,
+    unsigned: bool,
     plan: bool,
     as_json: bool,
     **options: Any,
@@ -129,6 +134,7 @@ def build(
         _demand_nothing_decided(click.get_current_context())
     if base:
         demand_base(base, out)
+    key = None if plan else chosen_key(sign_key, unsigned=unsigned, where="bundle build")
     progress = progress_shown()
     work = builder.Builder(request, progress)
     resolved = builder.read_lock(lock) if lock else work.resolve(fetch_programs=not plan)
@@ -149,16 +155,16 @@ def build(
     files, images, pause = len(resolved.files), len(resolved.images), resolved.pause.reference.tag
     addons = "".join(f", {addon.name} {addon.version}" for addon in resolved.addons)
     progress.say(f"resolve   {files} files, {images} images, pause {pause}{addons}")
-    built = work.build(resolved, out)
+    built = work.build(resolved, out, key)
     say_lines(built_lines(built))
     if base:
-        write_delta(base, built.media_set.folder, out, request.jobs)
+        write_delta(base, built.media_set.folder, out, request.jobs, key)
     if medium is not None:
         from bundler.split import split_media_set
 
         with bars("split") as begin:
             folder = built.media_set.folder
-            made = split_media_set(folder, out, medium, percent, progress=begin, option="--out")
+            made = split_media_set(folder, out, medium, percent, key=key, progress=begin, option="--out")
         say_lines(["", *split_lines(made)])
 
 
@@ -218,18 +224,41 @@ def lock_only(out: Path | None, **options: Any) -> None:
 )
 @click.option("--jobs", default=os.cpu_count() or 2, show_default=True, type=click.IntRange(1, 64),
               help="How many members are read at once.")  # fmt: skip
+@click.option(
+    "--signer",
+    "signers",
+    multiple=True,
+    metavar="FILE|FINGERPRINT",
+    help="Who must have signed: a public key, a list of allowed signers, or SHA256:…. May be repeated.",
+)
+@click.option(
+    "--signatures",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MOST_SIGNATURES),
+    metavar="N",
+    help="How many of them, each by a key of its own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @guarded
-def verify(path: Path, media: tuple[Path, ...], jobs: int, as_json: bool) -> None:
-    """Prove every byte of a media set (its folder, or the tarball alone)."""
+def verify(
+    *, path: Path, media: tuple[Path, ...], jobs: int, signers: tuple[str, ...], signatures: int, as_json: bool
+) -> None:
+    """Prove every byte of a media set (its folder, or the tarball alone), and say who signed it."""
     from bundler.build import verify_media_set
     from bundler.report import verified_lines
+    from bundler.signing import demand_signers
+    from bundler.signreport import signers_document
+    from installer.bundle.words import spoken
 
+    signed = demand_signers(path, signers, signatures)
     index, verified, seconds = verify_media_set(path, jobs, progress_shown(), media)
     if as_json:
-        say(json.dumps({"name": index.name, **asdict(verified)}))
+        words = spoken(bytes.fromhex(verified.identity.hex))
+        document = {"name": index.name, **asdict(verified), "words": words, "signers": signers_document(signed)}
+        say(json.dumps(document))
     else:
-        say_lines(verified_lines(index, verified, seconds))
+        say_lines(verified_lines(index, verified, seconds, signed))
 
 
 @main.command()
@@ -251,7 +280,7 @@ def inspect(path: Path, media: tuple[Path, ...], as_json: bool) -> None:
             say_lines(inspect_lines(bundle.index, bundle.identity))
 
 
-for _verb in (delta, push, pull, *PART_VERBS, *EXPLAIN_VERBS, store_verbs, catalog_verbs):
+for _verb in (delta, push, pull, sign, *PART_VERBS, *EXPLAIN_VERBS, store_verbs, catalog_verbs, key_verbs):
     main.add_command(_verb)
 
 

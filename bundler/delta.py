@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bundler.deltapairs import pairs
 from bundler.errors import InputError
@@ -21,6 +21,7 @@ from bundler.installlook import demand_rebuilds
 from bundler.patching import patch_bytes
 from bundler.progress import Progress
 from bundler.room import Need, demand_room, write_error
+from bundler.signing import sign_folder
 from installer.bundle import mediatypes
 from installer.bundle.basis import Bases, MediaBasis
 from installer.bundle.delta import (
@@ -44,6 +45,9 @@ from installer.bundle.patch import MOST_BYTES
 from installer.bundle.reader import Bundle
 from installer.bundle.rebuild import demand_wanted, rebuild_tarball
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
+
+if TYPE_CHECKING:
+    from bundler.signkey import SigningKey
 
 _SIGNATURE = re.compile(rf"{SUMS_NAME}\.sig(\.[0-9]+)?")
 _WORTH = 0.9
@@ -103,8 +107,10 @@ class _Parts:
     patches: Path
 
 
-def make_delta(old: OldBase, new: Bundle, out: Path, *, jobs: int, progress: Progress) -> Made:
-    """Writes ``out/<new>-from-<old>``. Another delta of that name is replaced at the end."""
+def make_delta(
+    old: OldBase, new: Bundle, out: Path, *, key: SigningKey | None = None, jobs: int, progress: Progress
+) -> Made:
+    """Writes ``out/<new>-from-<old>``, signed with ``key``. Another delta of that name is replaced at the end."""
     folder = _demand_whole(new)
     against = tuple(judge(old.site, new.index, new.size_bytes)) if old.site else ()
     if certain := [item.what for item in against if item.is_certain]:
@@ -127,6 +133,7 @@ def make_delta(old: OldBase, new: Bundle, out: Path, *, jobs: int, progress: Pro
                 parts = _Parts(_decided(old, new, folder, patches, progress), patches)
                 parts = _proven(parts, old, new, partial, jobs=jobs, progress=progress)
                 shutil.rmtree(patches)
+                sign_folder(partial, key)
                 settle(partial, {INSTALL_NAME: 0o755}, new.index.created_seconds)
                 replace_folder(out / name, partial)
     except OSError as error:

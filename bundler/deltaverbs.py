@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bundler.errors import InputError
+from bundler.keyverbs import chosen_key, sign_options
 from bundler.terminal import guarded, path_type, progress_shown, say_lines
 
 if TYPE_CHECKING:
     from bundler.delta import Made, OldBase
+    from bundler.signkey import SigningKey
     from installer.bundle.platform import Platform
 
 # Heavy modules are imported where they are used, so that ``bundle --help`` starts as fast as the interpreter.
@@ -31,19 +33,21 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 64),
     help="How much is done at once. The result does not depend on it.",
 )
+@sign_options
 @guarded
-def delta(old: Path, new: Path, out: Path | None, jobs: int) -> None:
+def delta(*, old: Path, new: Path, out: Path | None, jobs: int, sign_key: Path | None, unsigned: bool) -> None:
     """Make what a site with OLD lacks of NEW, to be carried there instead.
 
     OLD is a media set, a tarball alone, or the inventory of a site
     (./install inventory); NEW is a media set. In the delta's folder
     ./install rebuild --base DIR --out DIR  makes NEW whole again, byte for byte.
     """
-    write_delta(old, new, out or new.parent, jobs)
+    key = chosen_key(sign_key, unsigned=unsigned, where="bundle delta")
+    write_delta(old, new, out or new.parent, jobs, key)
 
 
-def write_delta(old: Path, new: Path, out: Path, jobs: int) -> None:
-    """Makes the delta and says what became of it."""
+def write_delta(old: Path, new: Path, out: Path, jobs: int, key: SigningKey | None) -> None:
+    """Makes the delta, signed with ``key``, and says what became of it."""
     import time
 
     from bundler.delta import make_delta
@@ -51,7 +55,7 @@ def write_delta(old: Path, new: Path, out: Path, jobs: int) -> None:
 
     began, progress = time.monotonic(), progress_shown()
     with opened(old, new) as base, open_media_set(new) as bundle:
-        made = make_delta(base, bundle, out, jobs=jobs, progress=progress)
+        made = make_delta(base, bundle, out, key=key, jobs=jobs, progress=progress)
     say_lines(_lines(made, time.monotonic() - began))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bundler.keyverbs import chosen_key, sign_options
 from bundler.terminal import guarded, path_type, progress_shown, say, say_lines
 
 if TYPE_CHECKING:
@@ -32,9 +33,20 @@ PARITY = click.option("--parity", metavar="PERCENT", help="Parity parts to repai
 )
 @PARITY
 @_MEDIA
+@sign_options
 @_JSON
 @guarded
-def split(*, folder: Path, medium: str, out: Path, parity: str | None, media: tuple[Path, ...], as_json: bool) -> None:
+def split(
+    *,
+    folder: Path,
+    medium: str,
+    out: Path,
+    parity: str | None,
+    media: tuple[Path, ...],
+    sign_key: Path | None,
+    unsigned: bool,
+    as_json: bool,
+) -> None:
     """Split a media set for media that are smaller than it, with parity if wanted.
 
     Every disc gets install, bundle.json, SHA256SUMS and its parts. Nothing has
@@ -43,8 +55,10 @@ def split(*, folder: Path, medium: str, out: Path, parity: str | None, media: tu
     from bundler.cutting import parse_medium, parse_parity
     from bundler.split import split_media_set
 
+    size, percent = parse_medium(medium), parse_parity(parity)
+    key = chosen_key(sign_key, unsigned=unsigned, where="bundle split")
     with bars("split") as begin:
-        made = split_media_set(folder, out, parse_medium(medium), parse_parity(parity), progress=begin, further=media)
+        made = split_media_set(folder, out, size, percent, key=key, progress=begin, further=media)
     if as_json:
         say(json.dumps(split_document(made)))
     else:

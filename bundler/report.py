@@ -13,11 +13,14 @@ from bundler.fetch import FetchPlan
 from bundler.forecast import Phases
 from bundler.lockfile import Lock
 from bundler.progress import format_bytes, format_roughly, format_seconds
+from bundler.signing import SIGNERS_SUFFIX
+from bundler.signreport import identity_lines, signer_lines
 from bundler.versions import newest_charts_first, newest_first
 from installer.bundle.addon import BundledAddon
 from installer.bundle.digest import Digest
 from installer.bundle.errors import printable
 from installer.bundle.index import BundledFile, BundleIndex
+from installer.bundle.signatures import Signed
 from installer.bundle.source import Source
 from installer.bundle.verify import Verified
 
@@ -155,7 +158,8 @@ def built_lines(built: Built) -> Iterator[str]:
     if made.kept:
         yield f"proof     {_PROOFS[made.kept]}"
     yield from _phase_lines(built.phases, built.took)
-    yield f"identity  {made.identity}"
+    yield from identity_lines(made.identity)
+    yield from signer_lines(made.signed)
     yield f"lock      {made.lock}   rebuilds the same bytes:  bundle build --lock"
     for addon in built.addons:
         told = "as helm renders them" if addon.images_told_by == "helm" else "from the catalogue"
@@ -164,15 +168,22 @@ def built_lines(built: Built) -> Iterator[str]:
         yield f"runtime   needs glibc {version} or newer on the node"
     yield ""
     yield "Carry the folder to the node, then there, in it:"
-    yield "  sudo ./install --role cp"
+    yield f"  sudo ./install --role cp{'' if made.signed else ' --allow-unsigned'}"
+    if made.signed:
+        yield ""
+        yield "Carry the signer to the site too, by another way than the medium:"
+        yield f"  {made.folder}{SIGNERS_SUFFIX}"
 
 
-def verified_lines(index: BundleIndex, verified: Verified, seconds: float) -> Iterator[str]:
+def verified_lines(
+    index: BundleIndex, verified: Verified, seconds: float, signed: Iterable[Signed] = ()
+) -> Iterator[str]:
     """The result of a proof: everything that was read is what it must be."""
     platforms = ", ".join(index.platforms)
     size = f"{format_bytes(verified.read_bytes)} in {format_seconds(seconds)}"
     yield f"verified  v{index.kubernetes} {platforms}   {verified.members} members, {size}"
-    yield f"identity  {verified.identity}"
+    yield from identity_lines(verified.identity)
+    yield from signer_lines(signed)
     if verified.unexpected:
         yield f"warn      not in SHA256SUMS, and nothing reads it: {printable(', '.join(verified.unexpected))}"
 

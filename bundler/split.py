@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bundler.cutting import Medium, Tarball, cut_for
 from bundler.errors import InputError, IntegrityError
 from bundler.room import Need, demand_room, demand_writable, write_error
+from bundler.signing import sign_folder
 from installer.bundle.digest import Digest
 from installer.bundle.findparts import names_parts
 from installer.bundle.galois import encoded
@@ -21,6 +23,9 @@ from installer.bundle.mediafolder import only_writer, partial_folder, remove_lef
 from installer.bundle.parts import BLOCK_BYTES, PART_NAME, PartSet, table
 from installer.bundle.reader import Bundle, open_media_set
 from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
+
+if TYPE_CHECKING:
+    from bundler.signkey import SigningKey
 
 PARTS_SUFFIX = ".parts"
 _SLICE_BYTES = 256 * 1024
@@ -43,11 +48,13 @@ def split_media_set(
     medium: Medium,
     percent: int,
     *,
+    key: SigningKey | None = None,
     progress: Callable[[int], Advance],
     further: tuple[Path, ...] = (),
     option: str = "--to",
 ) -> SplitSet:
-    """Writes ``out/<name>.parts`` from the media set in ``source``; one of that name is replaced at the end.
+    """Writes ``out/<name>.parts`` from the media set in ``source``, signed with ``key``; one of that name is replaced
+    at the end.
 
     ``progress`` is told how many bytes are going to be read and gives what is called as they are. ``option`` named
     ``out``.
@@ -75,7 +82,9 @@ def split_media_set(
                 remove_leftovers(out, folder.name)
                 demand_room([Need(option, out, needed_bytes)])
                 with partial_folder(out, folder.name) as partial:
-                    discs = _write(_Cutting(bundle, cut, advance), partial, beside, is_one=medium.disc_bytes is None)
+                    discs = _write(
+                        _Cutting(bundle, cut, advance), partial, beside, key, is_one=medium.disc_bytes is None
+                    )
                     replace_folder(folder, partial)
         except OSError as error:
             next_step = "make room or name another folder"
@@ -126,7 +135,9 @@ class _Cutting:
         return data
 
 
-def _write(work: _Cutting, folder: Path, beside: dict[str, bytes], *, is_one: bool) -> list[str]:
+def _write(
+    work: _Cutting, folder: Path, beside: dict[str, bytes], key: SigningKey | None, *, is_one: bool
+) -> list[str]:
     """Writes everything below ``folder``; the discs' folders in it (``.`` where there is only one)."""
     cut = work.cut
     discs = ["."] if is_one else [f"disc{number}" for number in range(1, cut.discs + 1)]
@@ -142,9 +153,10 @@ def _write(work: _Cutting, folder: Path, beside: dict[str, bytes], *, is_one: bo
         for name, content in beside.items():
             (folder / disc / name).write_bytes(content)
         (folder / disc / SUMS_NAME).write_text(sums_text(sums), encoding="ascii")
+        sign_folder(folder / disc, key)
         settle(folder / disc, {INSTALL_NAME: 0o755}, work.bundle.index.created_seconds)
     if not is_one:
-        settle(folder, dict.fromkeys(discs, 493), work.bundle.index.created_seconds)
+        settle(folder, dict.fromkeys(discs, 0o755), work.bundle.index.created_seconds)
     return discs
 
 

@@ -24,6 +24,7 @@ from installer.maintenance import VERBS
 from installer.mediaverbs import media_verbs
 from installer.terminal import say, say_end, say_error, screen, this_machine
 from installer.toolcommand import COMMAND_VARIABLE
+from installer.trustoptions import demand_of, trust_options
 from installer.vipverbs import vip_probe
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def _options(command: _Command) -> _Command:
     """The options of an install, shared by the bare command, ``plan`` and ``preflight``."""
     existing = click.Path(path_type=Path)
+    command = trust_options(command)
     for option in reversed(
         (
             click.option("--role", type=click.Choice(["cp", "worker"]), help="What this machine becomes."),
@@ -195,6 +197,7 @@ def _request(
     media: tuple[Path, ...],
     ignore: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
+    **trust: Any,
 ) -> Request:
     from installer.check import Choice
     from installer.install import Request
@@ -212,7 +215,7 @@ def _request(
     checks, runtime = Choice(only, ignore), os.environ.get(RUNTIME_VARIABLE)
     kib = os.environ.get(RUNTIME_KIB_VARIABLE, "")
     runtime_bytes = int(kib) * 1024 if kib.isdecimal() else 0
-    given = (config, join, address, runtime, data_disk, checks, runtime_bytes, tuple(further))
+    given = (config, join, address, runtime, data_disk, checks, runtime_bytes, tuple(further), demand_of(trust))
     return Request(role, folder, *given)
 
 

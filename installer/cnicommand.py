@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
 from installer.terminal import demand_yes, say_end, screen
+from installer.trustoptions import demand_of, trust_options
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 
@@ -29,27 +32,34 @@ def cni_group(media_variable: str) -> click.Group:
         metavar="DIR",
         help="The media set (found by itself); repeat it for each disc of a split one.",
     )
+    @trust_options
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-    def switch(*, wanted: str, media: tuple[Path, ...], yes: bool, as_json: bool) -> None:
+    def switch(*, wanted: str, media: tuple[Path, ...], yes: bool, as_json: bool, **trusting: Any) -> None:
         """Bring this node over to another pod network: the first control plane first, then every other node.
 
         Lists what will be done, and asks. Cut off anywhere, the same command goes on.
         """
+        from installer import custody
         from installer.cniswitch import carry_out_switch, plan_switch, prepare_switch
         from installer.execute import look
         from installer.install import demand_root
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
-        from installer.medium import media_folders, open_bundle
+        from installer.medium import judge_medium, media_folders, open_bundle
         from installer.nodelock import node_lock
         from installer.reading import needed_blobs, read_without_spool
+        from installer.trust import keep
 
         node, began = LocalNode(), time.monotonic()
         demand_root(node)
         report = screen(as_json=as_json)
         folder, *further = media_folders(media, os.environ.get(media_variable))
-        with node_lock(FOLDER, "cni switch"), open_bundle(folder, node, further) as bundle:
+        with ExitStack() as held:
+            held.enter_context(node_lock(FOLDER, "cni switch"))
+            held.enter_context(custody.refusal_noted(node))
+            trust = judge_medium(folder, node, demand_of(trusting))
+            bundle = held.enter_context(open_bundle(folder, node, trust, further))
             found = prepare_switch(node, bundle, wanted)
             plan = plan_switch(node, found)
             if not plan.phases:
@@ -61,7 +71,9 @@ def cni_group(media_variable: str) -> click.Group:
             if not yes:
                 demand_yes("Change the pod network on this node?", "cni switch")
             began = time.monotonic()
-            carry_out_switch(node, plan, found, report, FOLDER)
+            keep(node, trust)
+            with custody.noted(node, "cni switch", bundle.identity, wanted, signers=trust.signers):
+                carry_out_switch(node, plan, found, report, FOLDER)
         say_end(as_json, f"the pod network is {wanted} on this node", time.monotonic() - began)
 
     return cni

@@ -6,10 +6,12 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from installer.terminal import say, say_end
+from installer.trustoptions import demand_of, trust_options
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 
@@ -33,8 +35,9 @@ _MEDIA_VARIABLE = "AIRGAP_MEDIA"
     metavar="DIR",
     help="The delta (found by itself).",
 )
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def rebuild(*, bases: tuple[Path, ...], out: Path, media: Path | None, as_json: bool) -> None:
+def rebuild(*, bases: tuple[Path, ...], out: Path, media: Path | None, as_json: bool, **trusting: Any) -> None:
     """Make the whole media set of this delta and what the site has.
 
     \b
@@ -43,14 +46,19 @@ def rebuild(*, bases: tuple[Path, ...], out: Path, media: Path | None, as_json: 
     The result is the builder's, byte for byte, signatures included; it gets
     its name when all of it is proven. Nothing else of this machine changes.
     """
+    from installer import custody
     from installer.bundle.basis import open_bases
-    from installer.bundle.deltaset import open_delta
+    from installer.bundle.deltaset import is_delta, open_delta
     from installer.bundle.rebuild import demand_bases
     from installer.bundle.rebuild import rebuild as carry_out
+    from installer.localnode import LocalNode
+    from installer.trust import judge
     from installer.wording import size
 
-    began = time.monotonic()
-    with open_delta(media or Path.cwd()) as source, open_bases(bases) as opened:
+    began, node, folder = time.monotonic(), LocalNode(), media or Path.cwd()
+    if is_delta(folder):
+        judge(folder, node, demand_of(trusting))
+    with open_delta(folder) as source, open_bases(bases) as opened:
         demand_bases(source, opened)
         delta = source.delta
         if not as_json:
@@ -58,6 +66,7 @@ def rebuild(*, bases: tuple[Path, ...], out: Path, media: Path | None, as_json: 
             say(f"delta      {delta.bundle.name} from {of}")
             say(f"identity   {delta.bundle.identity}")
         made = carry_out(source, opened, out, jobs=os.cpu_count() or 2)
+    custody.note_where_installed(node, "rebuild", str(delta.bundle.identity), "whole", str(made.folder))
     if as_json:
         found = {"folder": str(made.folder), "identity": str(delta.bundle.identity), "size_bytes": made.size_bytes}
         say(json.dumps({"event": "rebuilt", "was_there": made.was_there} | found, sort_keys=True))

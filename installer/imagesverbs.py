@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from installer.terminal import say, say_end, screen
+from installer.trustoptions import demand_of, trust_options
 
 if TYPE_CHECKING:
     from installer.bundle.distribution import Exchange
@@ -38,8 +40,13 @@ def images_group(media_variable: str) -> click.Group:
     @click.option("--force", is_flag=True, help="Let tags that lead to other images there lead to these.")
     @click.option("--use", is_flag=True, help="Let this node ask that registry from now on.")
     @click.option(
-        "--media", type=existing, envvar=media_variable, metavar="DIR", help="The media set (found by itself)."
+        "--media",
+        type=existing,
+        multiple=True,
+        metavar="DIR",
+        help="The media set (found by itself); repeat it for each disc of a split one.",
     )
+    @trust_options
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
     def push(
         *,
@@ -49,8 +56,9 @@ def images_group(media_variable: str) -> click.Group:
         plain_http: bool,
         force: bool,
         use: bool,
-        media: Path | None,
+        media: tuple[Path, ...],
         as_json: bool,
+        **trusting: Any,
     ) -> None:
         """Push every image of the bundle to a registry of the site.
 
@@ -59,12 +67,13 @@ def images_group(media_variable: str) -> click.Group:
         not sent again. At the end come the lines for cluster.yaml that let
         nodes pull from there; --use writes them on this node, too.
         """
+        from installer import custody
         from installer.bundle.imagepush import demand_pushable
         from installer.bundle.siteregistry import SiteRegistry
         from installer.install import demand_root
         from installer.journal import FOLDER
         from installer.localnode import LocalNode
-        from installer.medium import open_bundle
+        from installer.medium import judge_medium, media_folders, open_bundle
         from installer.nodelock import node_lock
         from installer.registrydoor import RegistryDoor, read_credentials
         from installer.sitemirrors import demand_staying, mirrors_here, mirrors_of, mirrors_text, use_mirrors
@@ -74,9 +83,11 @@ def images_group(media_variable: str) -> click.Group:
         user = read_credentials(credentials) if credentials else None
         if use:
             demand_root(node)
+        (folder, *further), demand = media_folders(media, os.environ.get(media_variable)), demand_of(trusting)
         with (
             node_lock(FOLDER, "images push") if use else nullcontext(),
-            open_bundle(media or Path.cwd(), node) as bundle,
+            custody.refusal_noted(node) if use else nullcontext(),
+            open_bundle(folder, node, trust := judge_medium(folder, node, demand), further) as bundle,
             RegistryDoor(site, user, ca_file) as door,
         ):
             demand_pushable(bundle)
@@ -86,7 +97,8 @@ def images_group(media_variable: str) -> click.Group:
                 demand_staying(ca_file, bundle)
             pushed = _push(bundle, door, site, report, force=force, as_json=as_json)
             if wanted is not None:
-                use_mirrors(node, wanted, report, FOLDER)
+                with custody.noted(node, "images push", bundle.identity, registry, signers=trust.signers):
+                    use_mirrors(node, wanted, report, FOLDER)
         _tell_end(pushed, mirrors_text(mirrors), time.monotonic() - began, as_json=as_json)
 
     return images

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import installer
+from installer import custody
 from installer.addons import host_needs
-from installer.agreement import joining_config
+from installer.adoption import adopted
 from installer.bundle.reader import Bundle
-from installer.bundle.regularfile import read_regular
-from installer.bundle.yamltext import LIMIT_BYTES
 from installer.check import EVERY_CHECK, Choice, Finding
 from installer.config import ClusterConfig
 from installer.errors import InputError, OperatorError, PreflightError
@@ -36,10 +35,11 @@ from installer.execute import (
 )
 from installer.facts import NodeFacts, gather
 from installer.forecast import Phases, forecast, taken
+from installer.given import read_config, read_join, saved_config
 from installer.installed import CONFIG_PATH, DATA_FOLDERS, Installed
 from installer.join import JoinFile
 from installer.journal import Journal, open_journal
-from installer.medium import open_bundle
+from installer.medium import judge_medium, open_bundle
 from installer.node import Node, NodeView
 from installer.nodelock import node_lock
 from installer.plan import build_plan
@@ -52,6 +52,7 @@ from installer.remaining import demand_room
 from installer.remembering import RememberingView
 from installer.settings import DataDiskSettings, is_device
 from installer.toolcommand import ToolCommand
+from installer.trust import Demand, Trust, keep
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Request:
     """What the operator asked for: the options as given, paths not opened yet.
 
     ``runtime`` is the folder this installer keeps itself in on the node, if it does, and takes ``runtime_bytes`` in;
-    ``further`` are folders with more parts of a split media set.
+    ``further`` are folders with more parts of a split media set; ``demand`` is whose media sets are taken.
     """
 
     role: str
@@ -72,6 +73,7 @@ class Request:
     checks: Choice = EVERY_CHECK
     runtime_bytes: int = 0
     further: tuple[Path, ...] = ()
+    demand: Demand = field(default_factory=Demand)
 
 
 class Report(Protocol):
@@ -85,6 +87,9 @@ class Report(Protocol):
 
     def unread(self, bundle: Bundle) -> None:
         """The medium is the one this node was installed from; it is read only if something is to be done."""
+
+    def trusted(self, bundle: Bundle, trust: Trust) -> None:
+        """Who signed the medium, and by whose word that is enough."""
 
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """Which machine this is."""
@@ -123,14 +128,17 @@ class Prepared:
     reading: Reading
 
 
-def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, spool_on: Node | None = None) -> Prepared:
-    """Verifies the medium and judges the node; raises for anything an operator gave wrongly. Changes nothing.
+def prepare(
+    view: NodeView, request: Request, bundle: Bundle, report: Report, spool_on: Node | None = None, *, trust: Trust
+) -> Prepared:
+    """Verifies the medium, which may be used by ``trust``, and judges the node; raises for anything an operator gave
+    wrongly. Changes nothing.
 
     A slow medium is spooled ``spool_on`` the node, if one is given. Where this very bundle is installed already, it is
     not read yet: most likely nothing will be taken from it.
     """
     request.checks.demand_known(CHECKS)
-    join = read_join(request, bundle)
+    join = read_join(request.join, request.role, bundle)
     config, config_text = read_config(view, request.config, join)
     config = with_data_disk(config, request.data_disk)
     disk = config.data_disk.device if config.data_disk else None
@@ -142,7 +150,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
         needs=host_needs(bundle.index, request.role),
         targets=bundle.index.targets_for(request.role),
     )
-    config = _adopted(config, facts)
+    config = adopted(config, facts)
     if join is not None and not (facts.installed is not None and facts.installed.state == "done"):
         join.demand_usable(request.role, now_seconds=facts.now_seconds, where=str(request.join))
     if facts.platform is None:
@@ -159,6 +167,7 @@ def prepare(view: NodeView, request: Request, bundle: Bundle, report: Report, sp
         report.unread(bundle)
     else:
         reading = read_for(bundle, subject, report, spool_on)
+    report.trusted(bundle, trust)
     report.node(facts, subject.node_name, address)
     findings = run_checks(subject, request.checks)
     report.preflight(findings)
@@ -173,27 +182,6 @@ def with_data_disk(config: ClusterConfig, device: str | None) -> ClusterConfig:
         raise InputError("not a block device's path", where="--data-disk", wanted="such as /dev/vdb1", got=device[:100])
     filesystem = config.data_disk.filesystem if config.data_disk else DataDiskSettings(device).filesystem
     return replace(config, data_disk=DataDiskSettings(device, filesystem))
-
-
-def _adopted(config: ClusterConfig, facts: NodeFacts) -> ClusterConfig:
-    """The configuration, with what a containerd that the site owns has decided already."""
-    found = facts.runtime
-    if found is None or facts.containerd_owner(config.containerd_owner) == "installer":
-        return config
-    default = ClusterConfig()
-    for field, asked, usual, there in (
-        ("root", config.containerd_root, default.containerd_root, found.root),
-        ("snapshotter", config.containerd_snapshotter, default.containerd_snapshotter, found.snapshotter),
-    ):
-        if asked not in (usual, there):
-            raise InputError(
-                f"the site's containerd has another {field} than cluster.yaml asks for",
-                where=f"containerd.{field}",
-                wanted=f"{there}, as {found.config_path} says",
-                got=asked,
-                next_step=f"leave containerd.{field} out of cluster.yaml; what the site owns is not moved",
-            )
-    return replace(config, containerd_root=found.root, containerd_snapshotter=found.snapshotter)
 
 
 def plan_of(prepared: Prepared) -> Plan:
@@ -215,8 +203,9 @@ def plan_of(prepared: Prepared) -> Plan:
 def dry_run(view: NodeView, request: Request, report: Report) -> None:
     """Says what an install would do; a node that is not fit is said to be so after that."""
     view = RememberingView(view)
-    with open_bundle(request.media, view, request.further) as bundle:
-        prepared = prepare(view, request, bundle, report)
+    trust = judge_medium(request.media, view, request.demand)
+    with open_bundle(request.media, view, trust, request.further) as bundle:
+        prepared = prepare(view, request, bundle, report, trust=trust)
         plan = plan_of(prepared)
         steps = look(plan, view)
         phases = _forecast(prepared, steps)
@@ -229,8 +218,9 @@ def dry_run(view: NodeView, request: Request, report: Report) -> None:
 
 def check_only(view: NodeView, request: Request, report: Report) -> tuple[Finding, ...]:
     """The preflight alone: its findings, none of them a problem."""
-    with open_bundle(request.media, view, request.further) as bundle:
-        prepared = prepare(view, request, bundle, report)
+    trust = judge_medium(request.media, view, request.demand)
+    with open_bundle(request.media, view, trust, request.further) as bundle:
+        prepared = prepare(view, request, bundle, report, trust=trust)
         demand_fit(prepared.findings, prepared.subject.node_name)
         return prepared.findings
 
@@ -238,28 +228,43 @@ def check_only(view: NodeView, request: Request, report: Report) -> tuple[Findin
 def install(node: Node, request: Request, report: Report, journal_folder: Path) -> tuple[StepResult, ...]:
     """Makes this machine a node; the results of the steps in order."""
     demand_root(node)
-    with node_lock(journal_folder, "install"), open_bundle(request.media, node, request.further) as bundle:
-        view = RememberingView(node)
-        prepared = prepare(view, request, bundle, report, spool_on=node)
-        demand_fit(prepared.findings, prepared.subject.node_name)
-        plan = plan_of(prepared)
-        seen = look(plan, view)
-        phases = _forecast(prepared, seen)
-        report.planned(plan, seen, prepared.subject, phases, prepared.reading)
-        if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
-            return _as_wanted(seen, report)
-        demand_room(prepared.subject, seen, request.checks)
-        reading = prepared.reading
-        if not reading.is_done:
-            reading = read_for(bundle, prepared.subject, report, node)
-        fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
-        with open_journal(journal_folder, "install", **fields) as journal:
-            recording = RecordingNode(node, journal)
-            _note_state(recording, prepared, "started")
-            results = Executor(recording, listener(journal, report)).run(plan)
-            _note_state(recording, prepared, "done")
-            report.phases(phases, taken(bundle.index, results, reading))
-            return results
+    with node_lock(journal_folder, "install"), custody.refusal_noted(node):
+        trust = judge_medium(request.media, node, request.demand)
+        with open_bundle(request.media, node, trust, request.further) as bundle:
+            return _install(node, request, report, journal_folder, bundle=bundle, trust=trust)
+
+
+def _install(
+    node: Node, request: Request, report: Report, journal_folder: Path, *, bundle: Bundle, trust: Trust
+) -> tuple[StepResult, ...]:
+    view = RememberingView(node)
+    prepared = prepare(view, request, bundle, report, spool_on=node, trust=trust)
+    demand_fit(prepared.findings, prepared.subject.node_name)
+    plan = plan_of(prepared)
+    seen = look(plan, view)
+    phases = _forecast(prepared, seen)
+    report.planned(plan, seen, prepared.subject, phases, prepared.reading)
+    if _is_known(node, prepared) and all(item.check.satisfied for item in seen):
+        keep(node, trust)
+        custody.note(node, "install", bundle.identity, "as wanted", request.role, signers=trust.signers)
+        return _as_wanted(seen, report)
+    demand_room(prepared.subject, seen, request.checks)
+    reading = prepared.reading
+    if not reading.is_done:
+        reading = read_for(bundle, prepared.subject, report, node)
+    custody.note(node, "verify", bundle.identity, "whole", trust.words(), signers=trust.signers)
+    keep(node, trust)
+    fields = {"identity": str(bundle.identity), "role": request.role, "kubernetes": bundle.index.kubernetes}
+    with (
+        custody.noted(node, "install", bundle.identity, request.role, signers=trust.signers),
+        open_journal(journal_folder, "install", **fields) as journal,
+    ):
+        recording = RecordingNode(node, journal)
+        _note_state(recording, prepared, "started")
+        results = Executor(recording, listener(journal, report)).run(plan)
+        _note_state(recording, prepared, "done")
+        report.phases(phases, taken(bundle.index, results, reading))
+        return results
 
 
 def _forecast(prepared: Prepared, steps: tuple[PlannedStep, ...]) -> Phases:
@@ -314,65 +319,6 @@ def demand_root(view: NodeView) -> None:
             got=f"user {uid}",
             next_step="the same command with sudo",
         )
-
-
-def read_config(view: NodeView, path: Path | None, join: JoinFile | None) -> tuple[ClusterConfig, str | None]:
-    """The configuration and its text: of the file given, else as kept from the last install here, if any.
-
-    A joining node has the cluster's from the join file, and nothing of its own may contradict it.
-    """
-    text = saved_config(view) if path is None else read_given(path, "--config", "a cluster.yaml")
-    if join is None:
-        return ClusterConfig.from_text(text or "", where=str(path or CONFIG_PATH)), text
-    return joining_config(join.cluster, text, where=str(path) if path else None)
-
-
-def saved_config(view: NodeView) -> str | None:
-    """The cluster.yaml an earlier install was given; ``None`` if it was given none."""
-    return view.read_text(CONFIG_PATH)
-
-
-def read_join(request: Request, bundle: Bundle) -> JoinFile | None:
-    """The join file, of a cluster this bundle fits; a worker must have one. Whether it has ended is not asked here:
-    a node that joined long ago needs nothing of it any more.
-    """
-    path = request.join
-    if path is None:
-        if request.role == "worker":
-            raise InputError(
-                "a worker joins a cluster, and needs its join file",
-                where="--join",
-                wanted="join.yaml from the first control-plane node",
-                got="no --join",
-                next_step="copy join.yaml here, then:  sudo ./install --role worker --join join.yaml",
-            )
-        return None
-    join = JoinFile.from_text(
-        read_given(path, "--join", "join.yaml from the first control-plane node"), where=str(path)
-    )
-    here, there = bundle.index.kubernetes.lstrip("v"), join.kubernetes.lstrip("v")
-    if here.split(".")[:2] != there.split(".")[:2]:
-        raise InputError(
-            "the bundle and the cluster are of different Kubernetes minors",
-            where=str(path),
-            wanted=f"a bundle of v{there}, which the cluster runs",
-            got=f"v{here}",
-            next_step="use the media set the first node was installed from",
-        )
-    return join
-
-
-def read_given(path: Path, option: str, wanted: str) -> str:
-    """The text of a file that was given with ``option``; :class:`InputError` where it cannot be read."""
-    try:
-        return read_regular(path, LIMIT_BYTES + 1).decode(
-            "utf-8"
-        )  # the YAML reader refuses what is longer than it takes
-    except OSError as error:
-        got = error.strerror or str(error)
-        raise InputError("cannot read a file", where=f"{option} {path}", wanted=wanted, got=got) from None
-    except UnicodeDecodeError:
-        raise InputError("the file is not text", where=f"{option} {path}", wanted="UTF-8") from None
 
 
 def _note_state(node: Node, prepared: Prepared, state: str) -> None:

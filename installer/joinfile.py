@@ -8,7 +8,8 @@ from installer import probes
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan
-from installer.install import demand_root, saved_config
+from installer.given import saved_config
+from installer.install import demand_root
 from installer.installed import PATH as RECORD_PATH
 from installer.installed import Installed
 from installer.join import PATH, JoinFile

@@ -96,6 +96,30 @@ def write_through(fresh: Path, chunks: Iterable[bytes], want: Wanted, where: str
     return got
 
 
+def append_through(place: Path, data: bytes, mode: int) -> None:
+    """Adds ``data`` to the end of ``place``, which is made with ``mode`` whatever the umask if it is not there.
+
+    Missing parents are made. A last line that a crash left without its end is ended first, so that it spoils no other.
+    """
+    make_parents(place)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    is_new = not place.exists()
+    handle = os.open(place, flags, mode)
+    try:
+        if is_new:
+            os.fchmod(handle, mode)
+        size_bytes = os.fstat(handle).st_size
+        if size_bytes and os.pread(handle, 1, size_bytes - 1) != b"\n":
+            data = b"\n" + data
+        while data:
+            data = data[os.write(handle, data) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    if is_new:
+        sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes a rename in ``folder`` durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -28,6 +28,7 @@ from installer.errors import OperatorError
 from installer.localfiles import (
     Counted,
     Wanted,
+    append_through,
     beside,
     discard,
     kind_of,
@@ -164,6 +165,13 @@ class LocalNode(LocalView):
     def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """See :class:`~installer.node.Node`."""
         self._replace(path, [data], Wanted(mode, None, uid, gid))
+
+    def append(self, path: str, data: bytes, *, mode: int = 0o640) -> None:
+        """See :class:`~installer.node.Node`."""
+        try:
+            append_through(self._at(path), data, mode)
+        except OSError as error:
+            raise os_error("cannot add to a file", path, error) from error
 
     def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""

@@ -30,7 +30,11 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
         With one drive, mount each disc in turn and run this there. DIR gets its
         name when all of it is whole.
         """
+        from installer import custody
         from installer.bundle.copying import copy_media_set
+        from installer.bundle.layout import INDEX_NAME
+        from installer.bundle.sums import read_sums
+        from installer.localnode import LocalNode
         from installer.medium import media_folders
         from installer.wording import size
 
@@ -38,6 +42,8 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
         began = time.monotonic()
         with bars("copy", as_json=as_json) as begin:
             copied = copy_media_set(folder, destination, further, begin)
+        identity = str(read_sums(copied.folder)[INDEX_NAME])
+        custody.note_where_installed(LocalNode(), "copy", identity, "whole", str(copied.folder))
         if not as_json:
             for name in copied.repaired:
                 say(f"{'repaired':<10} {name}")
@@ -54,7 +60,9 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
 
         Nothing is replaced before the new part is proven.
         """
+        from installer import custody
         from installer.bundle.repair import repair
+        from installer.localnode import LocalNode
         from installer.medium import media_folders
         from installer.wording import count
 
@@ -62,6 +70,8 @@ def media_verbs(media_variable: str) -> tuple[click.Command, ...]:
         own, *further = media_folders((*((folder,) if folder else ()), *media), os.environ.get(media_variable))
         with bars("repair", as_json=as_json) as begin:
             found = repair(own, further, to, begin)
+        result = f"{count(found.blocks, 'block')} made again"
+        custody.note_where_installed(LocalNode(), "repair", str(found.cut.identity), result, str(to or own))
         paths = {found.cut.file_name(number): str(path) for number, path in found.paths.items()}
         if as_json:
             say(json.dumps({"event": "repaired", "blocks": found.blocks, "parts": paths}, sort_keys=True))

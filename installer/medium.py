@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from installer.bundle.deltaset import is_delta, open_delta
+from installer.bundle.layout import INDEX_NAME
 from installer.bundle.reader import TARBALL_SUFFIX, Bundle, open_media_set
-from installer.bundle.sums import SUMS_NAME
+from installer.bundle.sums import SUMS_NAME, demand_listed, parse_sums
+from installer.bundle.verify import demand_identity
 from installer.errors import InputError, MediumError
 from installer.installed import Installed
 from installer.node import NodeView
+from installer.trust import Demand, Trust, judge
 
 
 def media_folders(given: Sequence[Path], own: str | None) -> tuple[Path, ...]:
@@ -18,11 +21,33 @@ def media_folders(given: Sequence[Path], own: str | None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((*given, Path(own) if own else Path.cwd())))
 
 
-def open_bundle(media: Path, view: NodeView, further: Sequence[Path] = ()) -> Bundle:
-    """The bundle of a media set, opened; the caller closes it. Parts of a split one may be in ``further`` folders.
+def judge_medium(media: Path, view: NodeView, demand: Demand) -> Trust:
+    """Whether the media set is there, and signed by those who must have signed it: the first look at any medium."""
+    _demand_medium(media, view)
+    return judge(media, view, demand)
 
-    Where there is none, the error names the one this node was installed from, as that is the one to plug in.
+
+def open_bundle(media: Path, view: NodeView, trust: Trust, further: Sequence[Path] = ()) -> Bundle:
+    """The bundle of a media set, opened, once it is known whose it is; the caller closes it. Parts of a split one may
+    be in ``further`` folders.
+
+    Its index must be the one that the signed sums list.
     """
+    _demand_medium(media, view)
+    bundle = open_media_set(media, further)
+    try:
+        if trust.sums is not None:
+            sums = parse_sums(trust.sums.decode("ascii"), str(media / SUMS_NAME))
+            demand_listed(sums, (INDEX_NAME,), media)
+            demand_identity(bundle, sums[INDEX_NAME])
+    except BaseException:
+        bundle.close()
+        raise
+    return bundle
+
+
+def _demand_medium(media: Path, view: NodeView) -> None:
+    """Where there is none, the error names the one this node was installed from, as that is the one to plug in."""
     try:
         if is_delta(media):
             raise _is_a_delta(media, view)
@@ -30,7 +55,7 @@ def open_bundle(media: Path, view: NodeView, further: Sequence[Path] = ()) -> Bu
     except OSError as error:
         raise MediumError.of(str(media), error) from None
     if is_there:
-        return open_media_set(media, further)
+        return
     record = Installed.read(view)
     if record is None:
         wanted, next_step = "the folder that holds install and the tarball", "run ./install from the medium"

@@ -127,10 +127,16 @@ class NodeView(Protocol):
 
 
 class Node(NodeView, Protocol):
-    """A machine that can be changed. Everything here replaces atomically: a reader sees the old or the new."""
+    """A machine that can be changed. All but :meth:`append` replaces atomically: a reader sees the old or the new."""
 
     def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """Writes a small file with its parents (0755): temporary name, fsync, mode and owner, rename."""
+
+    def append(self, path: str, data: bytes, *, mode: int = 0o640) -> None:
+        """Adds ``data`` to the end of a file in one write that is on disk when this returns; what is there stays.
+
+        A missing file is made with ``mode`` and its parents (0755). A link is not followed.
+        """
 
     def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """Streams a file to ``path`` the same way and returns its digest.

@@ -43,6 +43,10 @@ class RecordingNode(ViewThrough):
         self._record("write", path, before, after)
         self._node.write_file(path, data, mode=mode, uid=uid, gid=gid)
 
+    def append(self, path: str, data: bytes, *, mode: int = 0o640) -> None:
+        """See :class:`~installer.node.Node`; only this tool's own logs are added to, and nothing takes that back."""
+        self._node.append(path, data, mode=mode)
+
     def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""
         self._record("write", path, self._before(path), _file(mode, digest))

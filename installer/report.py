@@ -11,6 +11,7 @@ from installer import checktext
 from installer.bundle.errors import printable
 from installer.bundle.reader import Bundle
 from installer.bundle.sums import SUMS_NAME
+from installer.bundle.words import spoken
 from installer.check import Finding
 from installer.execute import Event, Plan, PlannedStep, StepFailed, StepFinished, StepResult, StepStarted
 from installer.facts import NodeFacts
@@ -23,6 +24,7 @@ from installer.preflight.disk import disk_of, image_bytes
 from installer.preflight.subject import Subject
 from installer.reading import Reading
 from installer.status import Status
+from installer.trust import Trust
 from installer.wording import COLUMNS, count, duration, folded, rough, size
 
 Write = Callable[[str], None]
@@ -64,6 +66,15 @@ class TextReport:
     def unread(self, bundle: Bundle) -> None:
         """See :class:`~installer.install.Report`."""
         self._line("bundle", f"{_named(bundle)}  installed here")
+
+    def trusted(self, bundle: Bundle, trust: Trust) -> None:
+        """See :class:`~installer.install.Report`."""
+        self._line("", spoken(bytes.fromhex(bundle.identity.hex)))
+        for signer in trust.signers:
+            self._line("signer", f"{signer.fingerprint}  {trust.words()}")
+            self._line("", signer.words)
+        if not trust.signers:
+            self._line("signer", trust.words())
 
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """See :class:`~installer.install.Report`."""
@@ -170,6 +181,11 @@ class JsonReport:
         index = bundle.index
         fields |= {"name": index.name, "kubernetes": index.kubernetes, "platforms": list(index.platforms)}
         self.emit("bundle", identity=str(bundle.identity), size_bytes=bundle.size_bytes, **fields)
+
+    def trusted(self, bundle: Bundle, trust: Trust) -> None:
+        """See :class:`~installer.install.Report`."""
+        signers = [{"fingerprint": signer.fingerprint, "words": signer.words} for signer in trust.signers]
+        self.emit("trust", by=trust.by, signers=signers, identity_words=spoken(bytes.fromhex(bundle.identity.hex)))
 
     def node(self, facts: NodeFacts, name: str, address: str) -> None:
         """See :class:`~installer.install.Report`."""
@@ -283,9 +299,22 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"{'last run':<10} {status.last_run}  {status.last_outcome}")
     lines += [f"{unit:<10} {printable(state)}" for unit, state in status.services.items()]
     lines += _drift_lines(status)
+    lines += _custody_lines(status)
     total = len(status.steps)
     for number, step in enumerate(status.steps, start=1):
         lines += folded(_step_head(number, total, step.id, step.outcome), printable(step.detail))
+    return lines
+
+
+def _custody_lines(status: Status) -> list[str]:
+    """Who did what here last."""
+    lines, label = [], "custody"
+    for entry in status.custody:
+        identity = f"  {entry.identity[:19]}…" if entry.identity else ""
+        detail = f"  {entry.detail}" if entry.detail else ""
+        text = f"{entry.at}  {entry.user}  {entry.event} {entry.result}{identity}{detail}"
+        lines += folded(f"{label:<10} ", printable(text))
+        label = ""
     return lines
 
 

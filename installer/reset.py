@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installer import custody
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.foundcontainerd import FoundContainerd
+from installer.given import saved_config
 from installer.history import Change, CommandsBefore, UnitBefore, changes, commands_before, effective_runs
-from installer.install import Report, demand_root, listener, saved_config
+from installer.install import Report, demand_root, listener
 from installer.installed import CONFIG_PATH, PATH, Installed
 from installer.journal import open_journal, read_runs
 from installer.node import Node, NodeView
@@ -126,6 +128,7 @@ def _notes(
     if others:
         notes.append(f"containerd, its settings and its data stay: others use it, in namespace {', '.join(others)}")
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")
+    notes.append(custody.STAYS)
     if not others and fstab.ours(view.read_text(fstab.PATH) or "") is not None:
         notes.append(DATA_DISK_STAYS)
     if record:
@@ -138,7 +141,11 @@ def reset(node: Node, plan: Plan, report: Report, journal_folder: Path) -> tuple
     """Carries the reset out. Files that somebody else changed are kept in the journal before they go."""
     demand_root(node)
     edited = [path for step in plan.steps if isinstance(step, RestoreFiles) for path in step.edited(node)]
-    with open_journal(journal_folder, "reset") as journal:
+    record = Installed.read(node)
+    with (
+        custody.noted(node, "reset", record.identity if record else ""),
+        open_journal(journal_folder, "reset") as journal,
+    ):
         recording = RecordingNode(node, journal, keeps_content=False, except_of=edited)
         results = Executor(recording, listener(journal, report)).run(plan)
         recording.run(["systemctl", "daemon-reload"], timeout_seconds=60)

@@ -17,7 +17,8 @@ from installer.bundle.siteregistry import SiteRegistry
 from installer.config import ClusterConfig
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan, StepResult
-from installer.install import Report, demand_root, listener, saved_config
+from installer.given import saved_config
+from installer.install import Report, demand_root, listener
 from installer.installed import CONFIG_PATH, Installed
 from installer.installed import PATH as RECORD_PATH
 from installer.journal import open_journal

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from installer import custody
 from installer.drift import Item, find_drift
 from installer.history import effective_runs
 from installer.installed import Installed
@@ -13,6 +14,7 @@ from installer.journal import Run, read_runs
 from installer.node import NodeView
 
 UNITS = ("containerd", "kubelet")
+_SHOWN_ENTRIES = 5
 _KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 
 
@@ -28,7 +30,7 @@ class StepState:
 @dataclass(frozen=True)
 class Status:
     """``installed`` is ``None`` on a node this tool did not install; ``last_run`` names the last install; ``items`` is
-    everything that was installed, with its state.
+    everything that was installed, with its state; ``custody`` are the newest lines of the custody log.
     """
 
     installed: Installed | None
@@ -37,6 +39,7 @@ class Status:
     steps: tuple[StepState, ...]
     services: dict[str, str]
     items: tuple[Item, ...] = ()
+    custody: tuple[custody.Entry, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
@@ -47,6 +50,7 @@ class Status:
             "steps": [{"id": step.id, "outcome": step.outcome, "detail": step.detail} for step in self.steps],
             "services": dict(self.services),
             "items": [item.to_dict() for item in self.items],
+            "custody": [entry.to_dict() for entry in self.custody],
         }
 
 
@@ -62,6 +66,7 @@ def gather_status(view: NodeView, journal_folder: Path) -> Status:
         steps=_steps(last) if last else (),
         services={unit: service_state(view, unit) for unit in UNITS},
         items=find_drift(view, runs, journal_folder),
+        custody=custody.last(view, _SHOWN_ENTRIES),
     )
 
 

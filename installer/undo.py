@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installer import custody
 from installer.errors import InputError
 from installer.execute import Executor, Phase, Plan, Step, StepResult
 from installer.history import began_kubeadm, changed_cluster, changes, commands_before, effective_runs, images_before
@@ -86,6 +87,7 @@ def plan_undo(view: NodeView, journal_folder: Path, run: Run) -> Plan:
     foreign = record.foreign_folders if record and is_first else ()
     notes += [f"{folder} held something before and is left alone" for folder in foreign]
     notes.append("this installer (/opt/airgap-bundle) and its journal (/var/lib/airgap-bundle/journal) stay")
+    notes.append(custody.STAYS)
     return Plan((Phase("undo", steps),), tuple(notes))
 
 
@@ -98,7 +100,11 @@ def undo(node: Node, run: Run, plan: Plan, report: Report, journal_folder: Path)
     """Carries the plan out. Until it has ended, the run counts as not undone: the same command goes on."""
     demand_root(node)
     edited = [path for step in plan.steps if isinstance(step, RestoreFiles) for path in step.edited(node)]
-    with open_journal(journal_folder, "undo", undoes=run.name) as journal:
+    record = Installed.read(node)
+    with (
+        custody.noted(node, "undo", record.identity if record else "", f"run {run.name}"),
+        open_journal(journal_folder, "undo", undoes=run.name) as journal,
+    ):
         recording = RecordingNode(node, journal, keeps_content=False, except_of=edited)
         results = Executor(recording, listener(journal, report)).run(plan)
         recording.run(["systemctl", "daemon-reload"], timeout_seconds=60)

@@ -115,7 +115,8 @@ def ask(*, config: Path | None, join: Path | None, as_json: bool) -> None:
 
 def _site(view: NodeView, config: Path | None, join: Path | None) -> Site:
     """What the files say of this machine; the node's own cluster.yaml where none is given."""
-    from installer.install import demand_root, read_config, read_given
+    from installer.given import read_config, read_given
+    from installer.install import demand_root
     from installer.join import JoinFile
     from installer.vip.site import site_of
 

@@ -15,10 +15,13 @@ from installer.bundle.regularfile import read_regular
 
 SUMS_NAME = "SHA256SUMS"
 SIGNATURE_NAME = "SHA256SUMS.sig"
+"""The first signature of the sums; further ones are ``SHA256SUMS.sig.2``, ``.3`` and so on."""
+MOST_SIGNATURES = 99
 INSTALL_NAME = "install"
 _COPY_AGAIN = "copy the media set again"
 _SLIP_BITS = 16
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,199})")
+_SIGNATURE = re.compile(re.escape(SIGNATURE_NAME) + r"(\.([2-9]|[1-9][0-9]))?")
 _MAXIMUM_BYTES = 1024 * 1024
 
 
@@ -32,7 +35,7 @@ def parse_sums(text: str, where: str) -> dict[str, Digest]:
     sums: dict[str, Digest] = {}
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         match = _LINE.fullmatch(line)
-        if match is None or match[2] in sums or match[2] in (SUMS_NAME, SIGNATURE_NAME):
+        if match is None or match[2] in sums or match[2] == SUMS_NAME or is_signature(match[2]):
             wanted = "64 hex digits, two spaces and the name of another file, each once"
             raise _damaged(f"{where}, line {number}", wanted, line[:120])
         sums[match[2]] = Digest.from_hex(match[1])
@@ -41,8 +44,29 @@ def parse_sums(text: str, where: str) -> dict[str, Digest]:
     return sums
 
 
+def is_signature(name: str) -> bool:
+    """Whether a file of that name is a signature of the sums."""
+    return _SIGNATURE.fullmatch(name) is not None
+
+
+def signature_name(number: int) -> str:
+    """The name of the first signature (1), the second (2), up to :data:`MOST_SIGNATURES`."""
+    return SIGNATURE_NAME if number == 1 else f"{SIGNATURE_NAME}.{number}"
+
+
+def signature_names(folder: Path) -> tuple[str, ...]:
+    """The names of the signatures in a media set, in order; none where it is not signed."""
+    there = {entry.name for entry in folder.iterdir()}
+    return tuple(name for name in map(signature_name, range(1, MOST_SIGNATURES + 1)) if name in there)
+
+
 def read_sums(folder: Path) -> dict[str, Digest]:
     """The sums of a media set; a folder without them is named."""
+    return parse_sums(sums_bytes(folder).decode("ascii", "backslashreplace"), str(folder / SUMS_NAME))
+
+
+def sums_bytes(folder: Path) -> bytes:
+    """The bytes of ``SHA256SUMS``, which a signature is of; at most 1 MiB."""
     path = folder / SUMS_NAME
     try:
         data = read_regular(path, _MAXIMUM_BYTES + 1)
@@ -52,7 +76,7 @@ def read_sums(folder: Path) -> dict[str, Digest]:
         raise MediumError.of(str(path), error) from None
     if len(data) > _MAXIMUM_BYTES:
         raise FormatError(f"{SUMS_NAME} is too large", where=str(path), wanted=f"at most {_MAXIMUM_BYTES} bytes")
-    return parse_sums(data.decode("ascii", "backslashreplace"), str(path))
+    return data
 
 
 def demand_listed(sums: Mapping[str, Digest], names: tuple[str, ...], folder: Path) -> None:

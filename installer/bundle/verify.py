@@ -27,10 +27,10 @@ from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.sums import (
     INSTALL_NAME,
-    SIGNATURE_NAME,
     SUMS_NAME,
     demand_listed,
     incomplete,
+    is_signature,
     read_sums,
     unlike,
 )
@@ -102,7 +102,7 @@ def _verify(bundle: Bundle, portion: Portion, jobs: int, progress: Callable[[int
     sums = read_sums(bundle.folder) if bundle.folder else {}
     unexpected = _compare_names(bundle, bundle.folder, sums) if bundle.folder else ()
     if sums:
-        _demand_identity(bundle, sums[INDEX_NAME])
+        demand_identity(bundle, sums[INDEX_NAME])
     holding = _holding(bundle)
     read_bytes = 0
     for name, digest in sums.items():
@@ -180,7 +180,8 @@ def bytes_to_read(bundle: Bundle, needed: Collection[Digest] | None = None) -> i
     return beside + portion.read_bytes(bundle)
 
 
-def _demand_identity(bundle: Bundle, wanted: Digest) -> None:
+def demand_identity(bundle: Bundle, wanted: Digest) -> None:
+    """Raises :class:`IntegrityError` unless ``wanted``, which the sums list for ``bundle.json``, is the bundle's."""
     if bundle.identity != wanted:
         error = IntegrityError(
             f"the tarball is of another bundle than the one that {SUMS_NAME} is of",
@@ -208,7 +209,7 @@ def _compare_names(bundle: Bundle, folder: Path, sums: dict[str, Digest]) -> tup
     except OSError as error:
         raise MediumError.of(str(folder), error) from None
     elsewhere = _holding(bundle) if bundle.joined else set()
-    unexpected = tuple(sorted(there - set(sums) - {SUMS_NAME, SIGNATURE_NAME}))
+    unexpected = tuple(sorted(name for name in there - set(sums) - {SUMS_NAME} if not is_signature(name)))
     if missing := sorted(set(sums) - there - elsewhere):
         raise incomplete(folder, missing, unexpected)
     return unexpected

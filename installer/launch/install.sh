@@ -56,6 +56,7 @@ reads_only() {
     case $word in
       --dry-run | --help | -h | --version) return 0 ;;
       --role | --config | --join | --address | --data-disk | --media | --ignore | --only) value_follows=yes ;;
+      --signer | --signatures | --accept-signer) value_follows=yes ;;
       plan | facts | status | preflight | explain | doctor | vip-probe | images | inventory | rebuild) return 0 ;;
       copy | repair) return 0 ;;
       -*) ;;

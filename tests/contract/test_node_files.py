@@ -190,3 +190,25 @@ def test_space_is_told_for_a_path_that_is_not_there_yet(node: Node) -> None:
     space = node.disk_space("/var/lib/containerd/deep/below")
     assert 0 < space.free_bytes <= space.total_bytes
     assert space.mount.startswith("/")
+
+
+def test_what_is_added_comes_behind_what_is_there(node: Node) -> None:
+    before = os.umask(0o077)
+    try:
+        node.append("/var/lib/x/log", b"one\n", mode=0o640)
+        node.append("/var/lib/x/log", b"torn")
+        node.append("/var/lib/x/log", b"two\n", mode=0o600)
+    finally:
+        os.umask(before)
+    found = node.stat("/var/lib/x/log")
+    assert found is not None
+    assert (node.read_bytes("/var/lib/x/log"), found.mode) == (b"one\ntorn\ntwo\n", 0o640)
+
+
+def test_nothing_is_added_through_a_link_or_to_a_folder(node: Node) -> None:
+    node.write_file("/a/target", b"x")
+    node.symlink("/a/target", "/a/link")
+    for path in ("/a/link", "/a"):
+        with pytest.raises(OperatorError, match="cannot add to a file"):
+            node.append(path, b"more\n")
+    assert node.read_bytes("/a/target") == b"x"

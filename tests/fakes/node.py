@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
+from installer import custody
 from installer.bundle.digest import Digest
 from installer.errors import IntegrityError, OperatorError
 from installer.node import (
@@ -22,7 +23,9 @@ from installer.node import (
     FileStat,
 )
 from installer.queries import demand_read_only
+from installer.trust import RECORD_PATH
 
+OUTLASTING = (custody.PATH, RECORD_PATH)
 Answer = Callable[["FakeNode", bytes], CommandResult]
 
 
@@ -84,13 +87,23 @@ class FakeNode:
         return self
 
     def files(self) -> dict[str, bytes]:
-        """Every plain file and its content."""
-        return {path: entry.data for path, entry in sorted(self._entries.items()) if entry.stat.kind == "file"}
+        """Every plain file and its content, but for what outlasts every run: the custody log and the signers."""
+        return {
+            path: entry.data
+            for path, entry in sorted(self._entries.items())
+            if entry.stat.kind == "file" and path not in OUTLASTING
+        }
 
     def entries(self) -> dict[str, Entry]:
-        """Everything on the disk: files, folders, links, with modes and owners; not what the kernel shows."""
-        kernel = ("/proc", "/sys", "/run", "/dev")
-        return {path: entry for path, entry in sorted(self._entries.items()) if not path.startswith(kernel)}
+        """Everything on the disk: files, folders, links, with modes and owners; not what the kernel shows, nor
+        what outlasts every run, with the folders that are there for it alone.
+        """
+        beside = ("/proc", "/sys", "/run", "/dev", *OUTLASTING)
+        shown = {path: entry for path, entry in sorted(self._entries.items()) if not path.startswith(beside)}
+        for folder in ("/var/lib/airgap-bundle", "/var/lib", "/var"):
+            if not any(path.startswith(f"{folder}/") for path in shown) and self._children(folder):
+                shown.pop(folder, None)
+        return shown
 
     # --- looking ---
 
@@ -160,6 +173,18 @@ class FakeNode:
     def write_file(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """See :class:`~installer.node.Node`."""
         self._put(path, Entry(FileStat("file", mode, uid, gid, len(data)), data))
+
+    def append(self, path: str, data: bytes, *, mode: int = 0o640) -> None:
+        """See :class:`~installer.node.Node`."""
+        entry = self._entries.get(_clean(path))
+        if entry is None:
+            self.write_file(path, data, mode=mode)
+        elif entry.stat.kind != "file":
+            raise OperatorError("cannot add to a file", where=path, got=f"a {entry.stat.kind}")
+        else:
+            before = entry.data + (b"\n" if entry.data and not entry.data.endswith(b"\n") else b"")
+            both = before + data
+            self._put(path, Entry(replace(entry.stat, size_bytes=len(both)), both))
 
     def place(self, path: str, chunks: Iterable[bytes], *, mode: int, digest: Digest | None = None) -> Digest:
         """See :class:`~installer.node.Node`."""

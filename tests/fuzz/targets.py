@@ -5,6 +5,7 @@ A target returns when the parser answered as it may; anything else it raises is 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -33,7 +34,9 @@ from installer.bundle.placement import ROOTS, Placement
 from installer.bundle.platform import Platform
 from installer.bundle.reference import Reference
 from installer.bundle.rendered import images_in
+from installer.bundle.signer import read_signers, signers_text
 from installer.bundle.source import Source
+from installer.bundle.sshsig import SshSignature
 from installer.bundle.sums import parse_sums, sums_text
 from installer.config import ClusterConfig
 from installer.join import JoinFile
@@ -205,6 +208,25 @@ def patches(data: bytes) -> None:
     assert len(patch.apply(_OLD, data[2:], length_bytes)) == length_bytes
 
 
+def signature(data: bytes) -> None:
+    """A signature file; an odd first byte is followed by the file, an even one by what is in its armour."""
+    if not data[:1] or data[0] & 1:
+        found = SshSignature.from_bytes(data[1:], where=_WHERE)
+    else:
+        text = base64.b64encode(data[1:]).decode("ascii")
+        lines = "".join(f"{text[at : at + 70]}\n" for at in range(0, len(text), 70))
+        armoured = f"-----BEGIN SSH SIGNATURE-----\n{lines}-----END SSH SIGNATURE-----\n".encode()
+        found = SshSignature.from_bytes(armoured, where=_WHERE)
+        assert found.to_bytes() == armoured
+    assert not found.is_of(data), "a signature of itself"
+
+
+def signers(data: bytes) -> None:
+    """A list of allowed signers, or a public key's file."""
+    found = read_signers(_text(data), _WHERE)
+    assert read_signers(signers_text(found), _WHERE) == found
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
@@ -227,6 +249,8 @@ TARGETS: dict[str, Target] = {
     "reference": reference,
     "rendered": rendered,
     "seek-table": seek_table,
+    "signature": signature,
+    "signers": signers,
     "sums": sums,
 }
 

@@ -17,12 +17,13 @@ NODE_PACKAGES = {"click", "yaml", "zstandard", "tqdm"}
 # Who may import whom inside bundler: a module may import from ranks below its own, or its own rank.
 LAYERS = (
     {"cli", "__main__"},
-    {"catalogverbs", "deltaverbs", "explainverbs", "partverbs", "registryverbs", "storeverbs"},
+    {"catalogverbs", "deltaverbs", "explainverbs", "keyverbs", "partverbs", "registryverbs", "storeverbs"},
     {"terminal"},
     {"build", "report", "explain_page", "explain_text", "explain_json", "bill"},
     {"page_tables", "pulling", "split", "transport"},
     {"assemble", "cleaning", "delta", "fetch", "lookup"},
-    {"kept", "payloads", "dense_layers", "sbom_cyclonedx", "sbom_spdx"},
+    {"kept", "payloads", "dense_layers", "sbom_cyclonedx", "sbom_spdx", "signing", "signreport"},
+    {"signkey"},
     {"changes", "sbom"},
     {"explain"},
     {"contents"},

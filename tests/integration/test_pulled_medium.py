@@ -13,6 +13,7 @@ from installer.errors import IntegrityError, MediumError, OperatorError
 from installer.localnode import LocalNode
 from installer.medium import open_bundle
 from installer.steps.files import PlaceFile
+from installer.trust import Trust
 from tests.fakes.images import AMD64, small_parts
 from tests.fakes.node import FakeNode
 from tests.integration.media import assembled
@@ -38,7 +39,7 @@ def demand_named(error: OperatorError, medium: LoopDisk) -> None:
 def test_taken_out_before_it_is_opened_it_is_named(media: Path, tmp_path: Path) -> None:
     with loop_disk(tmp_path / "medium", 16 * 1024, media) as medium:
         medium.pull_out()
-        with pytest.raises(MediumError) as caught, open_bundle(medium.folder, FakeNode()):
+        with pytest.raises(MediumError) as caught, open_bundle(medium.folder, FakeNode(), Trust((), "nobody")):
             pass
         demand_named(caught.value, medium)
 

@@ -26,6 +26,7 @@ HERE = (
     "pip install .",
     "bundle build --k8s 1.30",
     "bundle verify dist/k8s-v1.30.14-linux-amd64",
+    "ssh-keygen -Y verify -f allowed_signers -I airgap-bundle -n airgap-bundle -s SHA256SUMS.sig < SHA256SUMS",
     "sha256sum -c SHA256SUMS",
 )
 
@@ -39,6 +40,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         yield os.environ | {
             "PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}",
             "HOME": str(folder),
+            "XDG_DATA_HOME": "",
             "BUNDLE_BUILD_MIRROR": str(upstream.mirror),
             "BUNDLE_BUILD_CATALOG": str(upstream.catalog),
             "BUNDLE_BUILD_RUNTIME": "host",
@@ -59,13 +61,16 @@ def test_the_commands_do_what_the_readme_says(reader: dict[str, str]) -> None:
         folder = home
         if command.startswith("pip"):
             folder = ROOT
-        elif command.startswith("sha256sum"):
+        elif command.startswith(("ssh-keygen", "sha256sum")):
             folder = home / "dist" / "k8s-v1.30.14-linux-amd64"
+            carried = folder.with_name(f"{folder.name}.allowed_signers").read_bytes()
+            (folder / "allowed_signers").write_bytes(carried)
         done = subprocess.run(
             ["sh", "-c", command], cwd=folder, env=reader, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     assert (home / "dist" / "k8s-v1.30.14-linux-amd64.lock.json").is_file()
+    assert (home / ".local" / "share" / "airgap-bundle" / "sign-key").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_installed_command_carries_the_catalogue(reader: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def _told(argv: Sequence[str], say: Callable[[str], None]) -> None:
     done = subprocess.run(
         argv,
         check=False,
+        env=os.environ | {"XDG_DATA_HOME": str(cache_root() / "data")},  # the lab's signing key, not the caller's own
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -27,10 +27,11 @@ from installer.config import ClusterConfig
 from installer.errors import InputError, IntegrityError, OperatorError
 from installer.facts import gather
 from installer.install import Request, install, prepare
-from installer.medium import open_bundle
+from installer.medium import judge_medium, open_bundle
 from installer.node import Node
 from installer.reading import needed_blobs, read_without_spool
 from installer.report import TextReport
+from installer.trust import Demand
 from tests.fakes.debian import debian
 from tests.fakes.harm import Spot, answer_of, changed, contents_of, flipped, remade
 from tests.fakes.images import AMD64, ARM64, small_parts
@@ -40,6 +41,9 @@ FLIPS = 2000
 CUTS = 200
 INSTALL = b"#!/bin/sh\n# a launcher\n" + bytes(range(256)) * 8
 LAYERS = ("registry", "dense")
+
+
+UNSIGNED = Demand(allow_unsigned=True)
 
 
 class Silent:
@@ -89,8 +93,9 @@ class Bench:
             self.verified()
         error = by_verify.value
         try:
-            with open_bundle(self.folder, self.node) as bundle:
-                prepare(self.node, Request("cp", self.folder), bundle, Silent())
+            trust = judge_medium(self.folder, self.node, UNSIGNED)
+            with open_bundle(self.folder, self.node, trust) as bundle:
+                prepare(self.node, Request("cp", self.folder), bundle, Silent(), trust=trust)
         except OperatorError as by_install:
             assert by_install.to_dict() == error.to_dict() if harms == 1 else answer_of(by_install)
         else:
@@ -225,7 +230,7 @@ def test_a_file_too_many_is_named_and_does_no_harm(bench: Bench) -> None:
         assert bench.verified().unexpected == tuple(sorted(extra))
         lines: list[str] = []
         report = TextReport(lines.append, meter=lambda _bytes: (lambda _read: None, lambda: None))
-        with open_bundle(bench.folder, bench.node) as bundle:
+        with open_bundle(bench.folder, bench.node, judge_medium(bench.folder, bench.node, UNSIGNED)) as bundle:
             read_without_spool(bundle, (), report)
     told = " ".join(" ".join(lines).split())
     assert f"on the medium and not in SHA256SUMS, so not proven: another-{bench.tarball}, install.bak" in told
@@ -281,9 +286,9 @@ def test_another_platform_and_a_newer_builder_are_not_damage(bench: Bench) -> No
         with (
             changed(bench.folder, made),
             pytest.raises(InputError) as caught,
-            open_bundle(bench.folder, node) as bundle,
+            open_bundle(bench.folder, node, trust := judge_medium(bench.folder, node, UNSIGNED)) as bundle,
         ):
-            prepare(node, Request("cp", bench.folder), bundle, Silent())
+            prepare(node, Request("cp", bench.folder), bundle, Silent(), trust=trust)
         assert answer_of(caught.value) == answer
 
 
@@ -293,7 +298,7 @@ def test_an_install_of_a_damaged_set_opens_no_journal(bench: Bench, tmp_path: Pa
     refused: Counter[type[OperatorError]] = Counter()
     for offset_bytes in range(0, size_bytes, size_bytes // 40):
         with flipped(bench.folder, Spot(bench.tarball, offset_bytes, 0)), pytest.raises(OperatorError) as caught:
-            install(bench.node, Request("cp", bench.folder), Silent(), tmp_path / "journal")
+            install(bench.node, Request("cp", bench.folder, demand=UNSIGNED), Silent(), tmp_path / "journal")
         refused[type(caught.value)] += 1
     assert refused[InputError] <= 4, "a harm in what it does not read; there is no runc in this bundle"
     assert not (tmp_path / "journal").exists()

@@ -29,7 +29,8 @@ from installer.bundle.inventory import Inventory, judge, sized
 from installer.bundle.reader import open_media_set
 from installer.bundle.sums import sums_text
 from installer.deltaverbs import rebuild as rebuild_verb
-from installer.medium import open_bundle
+from installer.medium import judge_medium
+from installer.trust import Demand
 from tests.fakes.deltas import Pair, built, contents, delta_of, pair
 from tests.fakes.images import AMD64, noise
 from tests.fakes.node import FakeNode
@@ -226,7 +227,7 @@ def test_a_delta_is_no_media_set(two: Pair, made: making.Made) -> None:
     with pytest.raises(InputError, match="this is a delta"):
         open_media_set(made.folder)
     with pytest.raises(InputError) as caught:
-        open_bundle(made.folder, FakeNode())
+        judge_medium(made.folder, FakeNode(), Demand())
     assert str(made.delta.bases[0].identity) in (caught.value.wanted or "")
     assert "rebuild --base" in (caught.value.next_step or "")
 

@@ -13,6 +13,7 @@ from installer.render.fstab import DROP_IN_PATH
 from tests.fakes.debian import ADDRESS
 from tests.fakes.desk import TOKEN_VALID, Desk
 from tests.fakes.disk import DEVICE, ROOT, UUID, Disk
+from tests.fakes.media import lab_key
 
 
 def test_a_control_plane_is_installed_told_and_journalled(desk: Desk) -> None:
@@ -21,6 +22,10 @@ def test_a_control_plane_is_installed_told_and_journalled(desk: Desk) -> None:
     lines = said.splitlines()
     assert lines[0].startswith("bundle     v1.30.14 linux/amd64  identity sha256:")
     assert lines[1].startswith("           verified ")
+    assert len(lines.pop(2).split()) == 10, "the identity in words"
+    signer = " ".join(line.strip() for line in (lines.pop(2), lines.pop(2)))
+    assert signer == f"signer     {lab_key().signer.fingerprint} first seen here; an install records it"
+    assert lines.pop(2).strip() == lab_key().signer.words
     assert lines[2] == f"node       cp-1  {ADDRESS}  Debian GNU/Linux 12 (bookworm)  kernel 6.1.0"
     assert lines[3] == "           containerd: none"
     assert lines[4].endswith("checks, 0 problems, 1 warning")
@@ -153,8 +158,9 @@ def test_json_is_one_event_per_line_and_ends_in_done_or_error(desk: Desk) -> Non
     code, said = desk.run("--role", "cp", "--json")
     events = [json.loads(line) for line in said.splitlines()]
     assert code == 0
-    assert [event["event"] for event in events[:5]] == ["verifying", "bundle", "node", "preflight", "plan"]
-    assert {event["event"] for event in events[5:-2]} == {"step"}
+    expected = ["verifying", "bundle", "trust", "node", "preflight", "plan"]
+    assert [event["event"] for event in events[:6]] == expected
+    assert {event["event"] for event in events[6:-2]} == {"step"}
     assert events[-2]["event"] == "phases"
     assert events[-1]["event"] == "done"
     desk.machine.node.uid = 7

@@ -14,7 +14,7 @@ from installer.bundle.siteregistry import SiteRegistry
 from installer.config import ClusterConfig
 from installer.errors import InputError, PreflightError
 from installer.execute import StepResult
-from installer.install import saved_config
+from installer.given import saved_config
 from installer.installed import CONFIG_PATH, Installed
 from installer.registrydoor import read_credentials
 from installer.report import JsonReport
