@@ -14,7 +14,7 @@ from bundler.errors import InputError
 
 _HEADER_BYTES = 64 * 1024
 _TABLE = re.compile(rb"^payloads='\n(.*?)\n'", re.MULTILINE | re.DOTALL)
-_ROW = re.compile(rb"^\S+ +(\d{1,15}) +\d+ +[0-9a-f]{64}", re.MULTILINE)
+_ROW = re.compile(rb"^\S+ +(\d{1,15}) +\d+ +\d+ +[0-9a-f]{64}", re.MULTILINE)
 _VERB = b" rebuild "
 _LIBRARY = "lib/zstandard/__init__.py"
 _LIBRARY_BYTES = 1024 * 1024

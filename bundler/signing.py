@@ -75,8 +75,8 @@ def add_signature(folder: Path, key: SigningKey) -> tuple[Signed, ...]:
 
 
 def signatures_of(path: Path) -> tuple[Signed, ...]:
-    """Who signed the media set in the folder ``path``; nobody, for a tarball alone."""
-    return read_signatures(path, sums_bytes(path)) if path.is_dir() else ()
+    """Who signed the media set in the folder ``path``; nobody, for a tarball alone or a folder that is none."""
+    return read_signatures(path, sums_bytes(path)) if (path / SUMS_NAME).exists() else ()
 
 
 def demand_signers(path: Path, given: tuple[str, ...], count: int) -> tuple[Signed, ...]:

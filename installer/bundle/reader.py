@@ -38,7 +38,7 @@ from installer.bundle.layout import (
 from installer.bundle.ordered import ordered_map
 from installer.bundle.parts import PART_NAME
 from installer.bundle.platform import Platform
-from installer.bundle.regularfile import open_regular
+from installer.bundle.regularfile import NoRegularFileError, open_regular
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.spool import Spool
 from installer.bundle.sums import SUMS_NAME, incomplete, read_sums
@@ -338,7 +338,7 @@ def open_media_set(path: Path, further: Sequence[Path] = ()) -> Bundle:
     try:
         stream = open_regular(tarball)
     except OSError as error:
-        if error.errno not in _ABSENT:
+        if error.errno not in _ABSENT and not isinstance(error, NoRegularFileError):
             raise MediumError.of(str(tarball), error) from None
         raise InputError(
             "the bundle cannot be opened",

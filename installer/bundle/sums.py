@@ -18,6 +18,8 @@ SIGNATURE_NAME = "SHA256SUMS.sig"
 """The first signature of the sums; further ones are ``SHA256SUMS.sig.2``, ``.3`` and so on."""
 MOST_SIGNATURES = 99
 INSTALL_NAME = "install"
+BILLS = ("sbom.cdx.json", "sbom.spdx.json")
+"""Bills of materials: a set may be without them, but those that are there are listed."""
 _COPY_AGAIN = "copy the media set again"
 _SLIP_BITS = 16
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,199})")

@@ -26,6 +26,7 @@ from installer.bundle.reader import TARBALL_SUFFIX, Bundle
 from installer.bundle.regularfile import open_regular
 from installer.bundle.seekable import Frame, LongFrame
 from installer.bundle.sums import (
+    BILLS,
     INSTALL_NAME,
     SUMS_NAME,
     demand_listed,
@@ -210,6 +211,7 @@ def _compare_names(bundle: Bundle, folder: Path, sums: dict[str, Digest]) -> tup
         raise MediumError.of(str(folder), error) from None
     elsewhere = _holding(bundle) if bundle.joined else set()
     unexpected = tuple(sorted(name for name in there - set(sums) - {SUMS_NAME} if not is_signature(name)))
+    demand_listed(sums, tuple(name for name in BILLS if name in there), folder)
     if missing := sorted(set(sums) - there - elsewhere):
         raise incomplete(folder, missing, unexpected)
     return unexpected

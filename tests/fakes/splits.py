@@ -18,6 +18,7 @@ from installer.bundle.reader import open_media_set
 from installer.bundle.sums import SUMS_NAME, read_sums, sums_text
 from installer.bundle.verify import Verified, verify
 from tests.fakes.images import AMD64, ARM64, small_parts
+from tests.fakes.media import lab_key
 
 BLOCK_BYTES = 4096
 INSTALL = b"#!/bin/sh\n# a launcher\n"
@@ -35,7 +36,7 @@ def small_blocks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("installer.bundle.copying._CHUNK_BYTES", BLOCK_BYTES)
     patch.setattr(seekable, "MAXIMUM_SMALL_BYTES", 10_000)
     patch.setattr(layout, "FRAME_BYTES", 8192)
-    patch.setattr("bundler.pack.FRAME_BYTES", 8192)
+    patch.setattr("installer.bundle.pack.FRAME_BYTES", 8192)
     patch.setattr(layout, "LONG_FRAME_BYTES", 5 * 8192)
 
 
@@ -52,9 +53,9 @@ def whole_set(root: Path, layers: str = "registry") -> Path:
 
 
 def split(source: Path, out: Path, disc_bytes: int | None, percent: int) -> SplitSet:
-    """Splits ``source`` into ``out``."""
+    """Splits ``source`` into ``out``, and signs it."""
     return split_media_set(
-        source, out, Medium("a test", disc_bytes), percent, progress=lambda _total: lambda _read: None
+        source, out, Medium("a test", disc_bytes), percent, key=lab_key(), progress=lambda _total: lambda _read: None
     )
 
 

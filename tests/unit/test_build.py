@@ -67,7 +67,7 @@ def test_a_finished_build_says_where_it_is_and_what_comes_next() -> None:
     assert lines[0] == "done      dist/k8s   88.4 MB   2.8 s"
     assert lines[1] == f"identity  {IDENTITY}"
     assert sum("glibc" in line for line in lines) == 1
-    assert lines[-1] == "  sudo ./install --role cp"
+    assert lines[-1] == "  sudo ./install --role cp --allow-unsigned"
 
 
 @pytest.mark.parametrize(

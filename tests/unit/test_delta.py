@@ -350,7 +350,10 @@ def test_what_speaks_against_a_site_is_said_beforehand(two: Pair, tmp_path: Path
 
 
 def test_the_verb_says_what_it_made(two: Pair, made: making.Made, tmp_path: Path) -> None:
-    argv = ["--media", str(made.folder), "--base", str(two.old.folder), "--out", str(tmp_path / "out"), "--json"]
+    argv = ["--media", str(made.folder), "--base", str(two.old.folder), "--out", str(tmp_path / "out")]
+    refused = CliRunner().invoke(rebuild_verb, argv)
+    assert "not signed" in str(refused.exception), "a delta is judged as any media set is"
+    argv += ["--allow-unsigned", "--json"]
     done = CliRunner().invoke(rebuild_verb, argv, catch_exceptions=False)
     first = json.loads(done.output.splitlines()[0])
     assert first["event"] == "rebuilt"

@@ -140,7 +140,8 @@ def test_a_mistake_of_the_program_is_said_calmly_with_its_details_kept(
     monkeypatch.setattr("tempfile.tempdir", str(desk.folder))
     code, said = desk.refused("--role", "cp")
     assert code == 1
-    assert "ZeroDivisionError: oops" in said
+    assert "ZeroDivisionError" in said
+    assert "oops" not in said, "the words of a mistake may hold what was being worked on"
     assert "Traceback" not in said
     (details,) = desk.folder.glob("airgap-bundle-*.txt")
-    assert "Traceback" in details.read_text()
+    assert "in broken\nZeroDivisionError\n" in details.read_text()

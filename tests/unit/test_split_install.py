@@ -175,7 +175,7 @@ def test_build_splits_what_it_made(monkeypatch: pytest.MonkeyPatch, whole: Path,
     shutil.copytree(whole, copied)
     lock = SimpleNamespace(files=(), images=(), addons=(), pause=SimpleNamespace(reference=SimpleNamespace(tag="3.9")))
     built = SimpleNamespace(media_set=SimpleNamespace(folder=copied))
-    builder = SimpleNamespace(resolve=lambda **_words: lock, build=lambda _lock, _out: built)
+    builder = SimpleNamespace(resolve=lambda **_words: lock, build=lambda _lock, _out, _key: built)
     monkeypatch.setattr("bundler.build.Builder", lambda *_words: builder)
     monkeypatch.setattr("bundler.report.built_lines", lambda _built: ["built"])
     result = bundle_command("build", "--k8s", "1.30", "--split", "85000", "--out", str(tmp_path / "dist"))
