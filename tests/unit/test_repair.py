@@ -123,7 +123,13 @@ def test_a_read_only_medium_is_repaired_to_a_folder(discs: Discs, made: Discs, t
     assert repaired(discs, to) == [2]
     assert discs.contents() == before
     assert (to / discs.cut.file_name(2)).read_bytes() == made.path(2).read_bytes()
-    assert {path.name for path in to.iterdir()} == {"install", "bundle.json", "SHA256SUMS", discs.cut.file_name(2)}
+    assert {path.name for path in to.iterdir()} == {
+        "install",
+        "bundle.json",
+        "SHA256SUMS",
+        "SHA256SUMS.sig",
+        discs.cut.file_name(2),
+    }
     assert Discs(discs.cut, (to, *discs.folders)).verified().members
     with pytest.raises(IntegrityError):
         discs.verified()
