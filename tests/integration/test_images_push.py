@@ -26,6 +26,7 @@ from installer.steps.registries import RegistryHosts
 from tests.fakes.authority import authority
 from tests.fakes.docker_registry import HTPASSWD, docker_registry, token_server
 from tests.fakes.images import AMD64, Parts, small_parts, tar_of
+from tests.fakes.media import lab_key
 from tests.integration.containerd_generations import Generation, every_generation
 from tests.integration.containerd_lab import ContainerdLab, LabNode, carry_out
 
@@ -43,7 +44,8 @@ def parts() -> Parts:
 @pytest.fixture(scope="module")
 def media(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> MediaSet:
     folder = tmp_path_factory.mktemp("media")
-    return assemble(parts.lock(), parts.store, b"#!/bin/sh\n", folder, sizes=UnpackedSizes(folder / "s"), jobs=2)
+    sizes = UnpackedSizes(folder / "s")
+    return assemble(parts.lock(), parts.store, b"#!/bin/sh\n", folder, sizes=sizes, key=lab_key(), jobs=2)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_nowhere_to_run_from_is_said_with_the_room_it_takes(plain_root: Path) ->
     done = run(plain_root, dict.fromkeys(folders, "noexec"), "facts")
     assert (done.returncode, "left" in done.stderr) == (1, False), done.stderr
     assert "error: no temporary folder to run from  [failed]" in done.stderr
-    assert re.search(r"wanted  a folder that can be written and run from, with [0-9]+ MB free", done.stderr)
+    assert re.search(r"not mounted noexec,\n +with [0-9]+ MB free", done.stderr)
     assert {name for name in listing(plain_root) - before if "airgap" in name} == set()
 
 
