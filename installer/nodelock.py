@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from installer.errors import OperatorError, PreflightError
+from installer.errors import PreflightError
 from installer.localfiles import make_parents
+from installer.room import write_error
 
 LOCK_NAME = "lock"
 _LONGEST_BYTES = 1000
@@ -65,7 +66,7 @@ def _taken(folder: Path, verb: str) -> int:
     except BlockingIOError:
         raise _in_use(folder / LOCK_NAME) from None
     except OSError as error:
-        raise OperatorError("cannot open the journal", where=str(folder), got=error.strerror) from error
+        raise write_error("cannot open the journal", str(folder), folder, error) from error
     holder = Holder(os.getpid(), verb, int(time.time()))
     with contextlib.suppress(OSError):  # of a full disk the preflight has more to say
         os.ftruncate(handle, 0)

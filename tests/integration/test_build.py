@@ -227,7 +227,8 @@ def test_a_killed_build_leaves_nothing_finished_and_the_next_one_ends_the_same(
     done = build(upstream, tmp_path, "--k8s", "1.30")
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path) == digests(first)
-    assert {path.name for path in (tmp_path / "dist").iterdir()} == {NAME, f"{NAME}.lock.json"}
+    beside = {f"{NAME}.lock.json", f"{NAME}.allowed_signers"}
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {NAME, *beside}
 
 
 def test_a_flipped_bit_in_the_store_is_found_and_the_blob_fetched_again(upstream: Served, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-from bundler.artifact import MEDIA_SET, SIGNATURE, fallback_tag
+from bundler.artifact import CYCLONEDX, MEDIA_SET, SIGNATURE, fallback_tag
 from bundler.assemble import MediaSet, assemble
 from bundler.cli import main
 from bundler.measure import UnpackedSizes
@@ -101,7 +101,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_set_comes_back_byte_for_byte_with_its_signatures(media: MediaSet, registry: str, tmp_path: Path) -> None:
     address = f"oci://{registry}/site/k8s:v1"
     pushed = done("push", address, media.folder)
-    assert pushed["attached"] == ["sbom.spdx.json", "SHA256SUMS.sig", "SHA256SUMS.sig.2"]
+    assert pushed["attached"] == ["sbom.cdx.json", "sbom.spdx.json", "SHA256SUMS.sig", "SHA256SUMS.sig.2"]
     pulled = done("pull", address, "--out", tmp_path / "out")
     folder = Path(pulled["folder"])
     assert contents(folder) == contents(media.folder)
@@ -140,7 +140,7 @@ def test_other_tools_read_the_artifact(media: MediaSet, registry: str) -> None:
         f"{base}/{fallback_tag(Digest(pushed['digest']))}", headers={"Accept": OCI_INDEX}, timeout=10
     )
     kinds = sorted(entry["artifactType"] for entry in fallback.json()["manifests"])
-    assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE]
+    assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE, CYCLONEDX]
     skopeo = ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{registry}/site/k8s:v1"]
     assert subprocess.run(skopeo, capture_output=True, check=True, timeout=60).stdout == raw.content
 
@@ -156,7 +156,7 @@ def test_oras_discovers_and_pulls_it_and_crane_reads_it(media: MediaSet, registr
 
     found = json.loads(ran(oras, "discover", "--plain-http", "--format", "json", name))
     kinds = sorted(entry["artifactType"] for entry in found["manifests"])
-    assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE]
+    assert kinds == ["application/spdx+json", SIGNATURE, SIGNATURE, CYCLONEDX]
     ran(oras, "pull", "--plain-http", "--no-tty", "-o", tmp_path / "pulled", name)
     signatures = {path.name for path in media.folder.glob("SHA256SUMS.sig*")}
     wanted = {name: data for name, data in contents(media.folder).items() if name not in signatures}

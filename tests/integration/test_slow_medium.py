@@ -90,5 +90,6 @@ def test_what_is_needed_is_read_from_the_device_once_if_there_is_room(
         read_bytes = medium.read_bytes - before_bytes
         needed_size = Portion.of(bundle, needed_by(found)).read_bytes(bundle)
     assert reading.read_bytes < bundle.size_bytes * 0.6, "what another platform needs is not read"
-    assert times * needed_size * 0.95 < read_bytes < times * needed_size * 1.1 + 2_000_000
+    # The kernel reads ahead of what is asked for, a few MB on a medium as small as this one.
+    assert times * needed_size * 0.95 < read_bytes < times * needed_size * 1.1 + 5_000_000
     assert says in reading.words()
