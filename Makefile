@@ -18,9 +18,9 @@ setup: ## install Debian packages and .venv (the other targets do it by themselv
 demo: setup ## the main job, shown: build a bundle, carry it, install a node that has no route out
 	@.venv/bin/python -m tests.lab demo
 
-test: setup ## lint, types, unit, golden, contract and integration tests (about 8 minutes on two processors)
+test: setup ## lint, types, unit, golden, contract and integration tests (about 12 minutes on two processors)
 	@$(PYTEST) -n auto tests/unit tests/golden tests/house
-	@$(PYTEST) -n 3 --dist loadfile tests/contract tests/integration tests/fuzz
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder tests/contract tests/integration tests/fuzz
 
 fuzz: setup ## every parser of outside bytes, fuzzed for FUZZ_SECONDS each (60 unless given)
 	@.venv/bin/python -m tests.fuzz all $(FUZZ_SECONDS)
