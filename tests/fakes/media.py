@@ -6,14 +6,15 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from bundler.signkey import SigningKey
 from installer.bundle.digest import Digest, HashingReader
 from installer.bundle.pack import write_tarball
 from installer.bundle.sums import signature_name, signature_names
 from tests.fakes.small_bundle import SmallBundle, small_bundle
+
+if TYPE_CHECKING:
+    from bundler.signkey import SigningKey
 
 INSTALL = b"#!/bin/sh\n"
 
@@ -31,6 +32,11 @@ class _Blobs:
 
 def lab_key(number: int = 1) -> SigningKey:
     """A signing key that is the same every time."""
+    # Imported here: whoever wants media and no keys is spared the 20 MB of a library for them.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from bundler.signkey import SigningKey
+
     return SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32), Path("lab-key"))
 
 
