@@ -17,6 +17,7 @@ from typing import Any
 
 from installer.bundle.signer import Signer
 from installer.errors import IntegrityError, OperatorError
+from installer.installed import PATH as RECORD
 from installer.installed import STATE_FOLDER
 from installer.node import Node, NodeView
 
@@ -59,7 +60,7 @@ def note(
 
 def note_where_installed(node: Node, event: str, identity: str, result: str, detail: str = "") -> None:
     """:func:`note`, by root on a node that has something installed: elsewhere a verb leaves nothing behind."""
-    if node.effective_uid() == 0 and node.stat(STATE_FOLDER) is not None:
+    if node.effective_uid() == 0 and _has_history(node):
         note(node, event, identity, result, detail)
 
 
@@ -81,10 +82,15 @@ def refusal_noted(node: Node) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        if node.stat(STATE_FOLDER) is not None:
+        if _has_history(node):
             with contextlib.suppress(OperatorError):
                 note(node, "verify", "", "refused", _told(error))
         raise
+
+
+def _has_history(view: NodeView) -> bool:
+    """Whether something was installed here. The folder alone says nothing: the lock of the run that asks is in it."""
+    return any(view.stat(path) is not None for path in (RECORD, PATH))
 
 
 def last(view: NodeView, count: int) -> tuple[Entry, ...]:

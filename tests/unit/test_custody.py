@@ -71,7 +71,9 @@ def test_how_a_run_ended_is_noted_and_its_own_error_wins() -> None:
 
 
 def test_a_refusal_is_noted_only_where_there_is_something_already() -> None:
-    for files, noted in (({}, []), ({"/var/lib/airgap-bundle/installed.json": ""}, [("verify", "refused")])):
+    locked = {"/var/lib/airgap-bundle/journal/lock": ""}
+    installed = {"/var/lib/airgap-bundle/installed.json": ""}
+    for files, noted in (({}, []), (locked, []), (installed, [("verify", "refused")])):
         node = FakeNode().with_files(dict(files))
         with pytest.raises(IntegrityError), custody.refusal_noted(node):
             raise IntegrityError("damaged")
