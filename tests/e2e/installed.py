@@ -13,7 +13,7 @@ _ELSEWHERE = r"\( -path 'var/lib/airgap-bundle/journal/*' -o -path 'var/lib/cont
 """The runs, which differ, and containerd's own files: what it says that it holds is compared instead."""
 _BY_LOT = (
     r"\( -path '*/pki/*' -o -path 'etc/kubernetes/*.conf' -o -path 'var/lib/etcd/*'"
-    r" -o -name join.yaml -o -name machine-id -o -name installed.json \)"
+    r" -o -name join.yaml -o -name machine-id -o -name installed.json -o -name custody.log \)"
 )
 """Content that follows from keys, times and tokens; these files have to be there, with the same mode and owner."""
 _FIND = f"cd / && find {_FOLDERS} -xdev {_PRUNED} {_ELSEWHERE}"
