@@ -18,7 +18,7 @@ from installer.bundle.digest import Digest
 from installer.bundle.layout import INDEX_NAME
 from installer.bundle.mediatypes import OCI_INDEX, OCI_MANIFEST, OCTET_STREAM
 from installer.bundle.reader import TARBALL_SUFFIX
-from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME
+from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, is_signature
 
 MEDIA_SET = "application/vnd.airgap-bundle.media-set.v1"
 SIGNATURE = "application/vnd.airgap-bundle.signature.v1"
@@ -37,7 +37,6 @@ _TYPES = {
     "sbom.cdx.json": CYCLONEDX,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_SIGNATURE_NAME = re.compile(re.escape(SIGNATURE_NAME) + r"(\.[1-9][0-9]{0,2})?")
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,6 @@ class Artifact:
     artifact_type: str
     files: Mapping[str, ArtifactFile]
     annotations: Mapping[str, str]
-
-
-def is_signature(name: str) -> bool:
-    """Whether a file of that name is a signature of ``SHA256SUMS``."""
-    return _SIGNATURE_NAME.fullmatch(name) is not None
 
 
 def is_attached(name: str) -> bool:

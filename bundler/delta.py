@@ -7,7 +7,6 @@ is carried. A delta gets its name only when the new tarball was made of it and o
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,12 +43,11 @@ from installer.bundle.pack import Packed, Packing, VerifiedReader, write_layout
 from installer.bundle.patch import MOST_BYTES
 from installer.bundle.reader import Bundle
 from installer.bundle.rebuild import demand_wanted, rebuild_tarball
-from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, sums_text
+from installer.bundle.sums import INSTALL_NAME, SUMS_NAME, read_sums, signature_names, sums_text
 
 if TYPE_CHECKING:
     from bundler.signkey import SigningKey
 
-_SIGNATURE = re.compile(rf"{SUMS_NAME}\.sig(\.[0-9]+)?")
 _WORTH = 0.9
 """A patch that takes more of what carrying would take is not made use of."""
 
@@ -197,8 +195,7 @@ def _decided(old: OldBase, new: Bundle, folder: Path, patches: Path, progress: P
 
 def _files(folder: Path, sums: Mapping[str, Digest], tarball: str) -> Iterator[CarriedFile]:
     """The sums, the signatures, and whatever else the sums list beside what stands in the delta's folder."""
-    signatures = {entry.name for entry in folder.iterdir() if _SIGNATURE.fullmatch(entry.name)}
-    for name in sorted({SUMS_NAME, *signatures, *(set(sums) - {INSTALL_NAME, INDEX_NAME, tarball})}):
+    for name in sorted({SUMS_NAME, *signature_names(folder), *(set(sums) - {INSTALL_NAME, INDEX_NAME, tarball})}):
         data = (folder / name).read_bytes()
         yield CarriedFile(name, Sized(Digest.of(data), len(data)))
 

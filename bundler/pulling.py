@@ -20,7 +20,6 @@ from bundler.artifact import (
     demand_agreement,
     demand_media_set,
     fallback_tag,
-    is_signature,
     read_artifact,
     referrers_in,
 )
@@ -39,7 +38,7 @@ from installer.bundle.index import MAXIMUM_BYTES, BundleIndex
 from installer.bundle.layout import INDEX_NAME
 from installer.bundle.mediatypes import OCI_INDEX
 from installer.bundle.ordered import ordered_map
-from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, parse_sums
+from installer.bundle.sums import INSTALL_NAME, SIGNATURE_NAME, SUMS_NAME, is_signature, parse_sums
 
 _MOST_SUMS_BYTES = 1024 * 1024
 _MOST_SIGNATURE_BYTES = 64 * 1024

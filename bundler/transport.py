@@ -16,7 +16,6 @@ from bundler.artifact import (
     attached_manifest,
     fallback_tag,
     is_attached,
-    is_signature,
     media_set_manifest,
     with_referrer,
 )
@@ -31,7 +30,7 @@ from installer.bundle.distribution import Repository
 from installer.bundle.index import BundleIndex
 from installer.bundle.mediatypes import OCI_INDEX, OCI_MANIFEST
 from installer.bundle.ordered import ordered_map
-from installer.bundle.sums import SUMS_NAME, read_sums
+from installer.bundle.sums import SUMS_NAME, is_signature, read_sums
 from installer.bundle.verify import Verified
 
 _CHUNK_BYTES = 1024 * 1024

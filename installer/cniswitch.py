@@ -22,7 +22,6 @@ from installer.foundcontainerd import FoundContainerd
 from installer.given import saved_config
 from installer.install import Report, demand_root, listener
 from installer.installed import CONFIG_PATH, Installed
-from installer.installed import PATH as RECORD_PATH
 from installer.journal import open_journal
 from installer.networks import NETWORKS, Network, network_named, others
 from installer.node import Node, NodeView
@@ -66,7 +65,7 @@ class Switch:
 
 def prepare_switch(view: NodeView, bundle: Bundle, wanted: str) -> Switch:
     """Judges whether this node can go over to the network ``wanted`` from ``bundle``; :class:`InputError` if not."""
-    record = _record(view)
+    record = Installed.demand_node(view, "the first install brings the pod network of its medium")
     network = network_named(wanted)
     if network is None:
         known = ", ".join(row.name for row in NETWORKS)
@@ -123,19 +122,6 @@ def carry_out_switch(node: Node, plan: Plan, switch: Switch, report: Report, fol
     demand_root(node)
     with open_journal(folder, "cni switch", identity=str(switch.bundle.identity), to=switch.network.name) as journal:
         return Executor(RecordingNode(node, journal), listener(journal, report)).run(plan)
-
-
-def _record(view: NodeView) -> Installed:
-    record = Installed.read(view)
-    if record is None or record.state != "done":
-        raise InputError(
-            "this machine is no node yet",
-            where=RECORD_PATH,
-            wanted="a node that this tool installed",
-            got="none" if record is None else f"an install that is {record.state}",
-            next_step="the first install brings the pod network of its medium",
-        )
-    return record
 
 
 def _old_networks(view: NodeView, switch: Switch) -> tuple[Network, ...]:

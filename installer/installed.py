@@ -12,7 +12,7 @@ from typing import Any
 from installer.bundle.digest import Digest
 from installer.bundle.roles import ROLES
 from installer.bundle.strict import Fields, Problems
-from installer.errors import FormatError
+from installer.errors import FormatError, InputError
 from installer.foundcontainerd import OWNERS
 from installer.node import Node, NodeView
 
@@ -62,6 +62,20 @@ class Installed:
         """The record on the node, or ``None``; :class:`FormatError` if it is there and cannot be read."""
         text = view.read_text(PATH)
         return None if text is None else cls.from_text(text)
+
+    @classmethod
+    def demand_node(cls, view: NodeView, next_step: str) -> Installed:
+        """The record of an install that is done; :class:`InputError` on a machine that is no node yet."""
+        record = cls.read(view)
+        if record is None or record.state != "done":
+            raise InputError(
+                "this machine is no node yet",
+                where=PATH,
+                wanted="a node that this tool installed",
+                got="none" if record is None else f"an install that is {record.state}",
+                next_step=next_step,
+            )
+        return record
 
     @classmethod
     def from_text(cls, text: str) -> Installed:

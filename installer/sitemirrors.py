@@ -20,7 +20,6 @@ from installer.execute import Executor, Phase, Plan, StepResult
 from installer.given import saved_config
 from installer.install import Report, demand_root, listener
 from installer.installed import CONFIG_PATH, Installed
-from installer.installed import PATH as RECORD_PATH
 from installer.journal import open_journal
 from installer.node import Node, NodeView
 from installer.recording import RecordingNode
@@ -72,15 +71,8 @@ class MirrorsHere:
 
 def mirrors_here(view: NodeView, mirrors: tuple[Registry, ...]) -> MirrorsHere:
     """What is to be on this node for the ``mirrors``; :class:`InputError` where they cannot be used here."""
-    record = Installed.read(view)
-    if record is None or record.state != "done":
-        raise InputError(
-            "this machine is no node yet",
-            where=RECORD_PATH,
-            wanted="a node that this tool installed",
-            got="none" if record is None else f"an install that is {record.state}",
-            next_step="leave --use out, and put the printed lines into the cluster.yaml of the install",
-        )
+    unwritten = "leave --use out, and put the printed lines into the cluster.yaml of the install"
+    record = Installed.demand_node(view, unwritten)
     text = saved_config(view) or ""
     there = {registry.name: registry for registry in ClusterConfig.from_text(text, where=CONFIG_PATH).registries}
     if record.containerd_owner == "site" and not there:

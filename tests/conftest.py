@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -13,6 +15,7 @@ WAITING = ("test_vip_probe.py",)
 
 # Builds make a signing key where there is none: not in the home of whoever runs the tests.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="airgap-bundle-data-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 # No deadline per example: a busy machine is not a failing test. derandomize: the same run for everybody.
 settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)

@@ -13,7 +13,6 @@ from bundler.artifact import (
     attached_manifest,
     demand_agreement,
     demand_media_set,
-    is_signature,
     media_set_manifest,
     read_artifact,
     referrers_in,
@@ -23,7 +22,7 @@ from bundler.artifact_address import ArtifactAddress, parse_prefix
 from bundler.errors import FormatError, InputError, IntegrityError
 from installer.bundle.digest import Digest
 from installer.bundle.mediatypes import OCI_MANIFEST
-from installer.bundle.sums import SUMS_NAME
+from installer.bundle.sums import SUMS_NAME, is_signature
 
 IDENTITY = Digest.of(b"bundle.json")
 FILES = [
